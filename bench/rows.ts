@@ -1,0 +1,46 @@
+// What is compared: for every shape the contestants, ours first, and by how much ours has to be faster (performance.md, "What must hold").
+import type { Case, Holes } from './peers/peer';
+import { SHAPES, type Shape } from './shapes';
+
+/** Who runs a case: a peer's name, or one of our own ways to run it. */
+export type Who = 'ours' | 'ours, mask cached' | 'PyTorch' | 'onnxruntime' | 'tfjs wasm';
+
+export interface Contestant {
+  readonly who: Who;
+  readonly op: Case['op'];
+  readonly holes: Holes;
+  /** Ours must be this many times as fast. */
+  readonly atLeast?: number;
+}
+
+export interface Row {
+  readonly title: string;
+  readonly shape: Shape;
+  readonly contestants: readonly [Contestant, ...Contestant[]];
+}
+
+const conv = (who: Who, atLeast?: number): Contestant => ({ who, op: 'conv', holes: 'none', atLeast });
+const partial = (who: Who, holes: Holes, atLeast?: number): Contestant => ({ who, op: 'partial', holes, atLeast });
+
+function convRow(shape: Shape): Row {
+  const factor = { dense: 1.1, special: 0.9, small: undefined }[shape.group];
+  const others = [conv('PyTorch', factor), conv('onnxruntime', factor), conv('tfjs wasm', shape.group === 'dense' ? 5 : undefined)];
+  return { title: 'conv', shape, contestants: [conv('ours'), ...others] };
+}
+
+const NO_DEARER_THAN_CONV = 1 / 1.05;
+const HALF_THE_WORK = 1 / 0.6;
+
+function partialRows(shape: Shape): Row[] {
+  const own = conv('ours', NO_DEARER_THAN_CONV);
+  const single = [partial('ours', 'single'), own, partial('ours, mask cached', 'single'), partial('PyTorch', 'single', 1.2)] as const;
+  const multi = [partial('ours', 'multi'), conv('ours'), partial('PyTorch', 'multi', 2.5)] as const;
+  const half = [partial('ours', 'half'), partial('ours', 'full', HALF_THE_WORK), partial('PyTorch', 'half')] as const;
+  return [
+    { title: 'partial, single-channel mask', shape, contestants: single },
+    { title: 'partial, multi-channel mask', shape, contestants: multi },
+    { title: 'partial, right half masked', shape, contestants: half },
+  ];
+}
+
+export const ROWS: readonly Row[] = SHAPES.flatMap((shape) => [convRow(shape), ...(shape.group === 'dense' ? partialRows(shape) : [])]);

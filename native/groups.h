@@ -1,0 +1,150 @@
+// What ops on x [n, c, s] by channel share: groups cut into chunks, sums over a chunk, blocks of a row, and the mask beside x.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <type_traits>
+
+#include "device.h"
+#include "dtype.h"
+
+namespace partialconv {
+
+// Elements of a row of a chunk: x's from `offset` on, of a sample's channel from column `begin` on.
+struct Row {
+  int64_t offset, sample, channel, begin, length;
+};
+
+// A group is a channel of all samples, or (per_sample) of one. Chunks depend on the shape alone, and so do sums over them.
+struct Groups {
+  // Elements that one functor call adds up: few enough that a second pass over them finds them in the cache.
+  static constexpr int64_t kChunk = kHostMemory ? 4096 : 256;
+
+  int64_t n, c, s;
+  bool per_sample;
+  int64_t rows, row_chunks;  // samples in a chunk, chunks along the samples
+  int64_t cols, col_chunks;  // elements of a row in a chunk, chunks along a row
+
+  Groups(int64_t n, int64_t c, int64_t s, bool per_sample) : n(n), c(c), s(s), per_sample(per_sample) {
+    const int64_t samples = per_sample ? 1 : n;
+    cols = s < kChunk ? s : kChunk;
+    rows = cols == 0 || s > cols ? 1 : kChunk / cols;
+    if (rows > samples) rows = samples;
+    row_chunks = rows == 0 ? 0 : (samples + rows - 1) / rows;
+    col_chunks = cols == 0 ? 0 : (s + cols - 1) / cols;
+  }
+
+  HOST_DEVICE int64_t count() const { return per_sample ? n * c : c; }
+  HOST_DEVICE int64_t per_group() const { return row_chunks * col_chunks; }
+  int64_t chunks() const { return count() * per_group(); }
+  int64_t work() const { return rows * cols; }
+
+  // f(Row) for every row of chunk i.
+  template <class F>
+  HOST_DEVICE void each_row(int64_t i, F f) const {
+    const int64_t group = i / per_group(), chunk = i % per_group(), channel = group % c;
+    const int64_t begin = chunk % col_chunks * cols, length = s - begin < cols ? s - begin : cols;
+    const int64_t first = per_sample ? group / c : chunk / col_chunks * rows;
+    const int64_t end = per_sample ? first + 1 : (first + rows < n ? first + rows : n);
+    for (int64_t sample = first; sample < end; ++sample) f(Row{(sample * c + channel) * s + begin, sample, channel, begin, length});
+  }
+};
+
+// x [n, c, s] row by row, a block of a row for each functor call.
+struct Blocks {
+  static constexpr int64_t kSize = kHostMemory ? 2048 : 1;
+  int64_t n, c, s, per_row;
+
+  Blocks(int64_t n, int64_t c, int64_t s) : n(n), c(c), s(s), per_row((s + kSize - 1) / kSize) {}
+  int64_t count() const { return n * c * per_row; }
+  int64_t work() const { return s < kSize ? s : kSize; }
+
+  HOST_DEVICE Row at(int64_t i) const {
+    const int64_t row = i / per_row, begin = i % per_row * kSize;
+    return {row * s + begin, row / c, row % c, begin, s - begin < kSize ? s - begin : kSize};
+  }
+};
+
+// N sums in double, each kept in interleaved lanes so that it vectorises.
+template <int N>
+struct Sums {
+  static constexpr int64_t kLanes = kHostMemory ? 8 : 1;
+  double lanes[N][kLanes] = {};
+
+  // terms(j, t) sets t[0..N) to what element j adds.
+  template <class F>
+  HOST_DEVICE void add(int64_t length, F terms) {
+    int64_t j = 0;
+    for (; j + kLanes <= length; j += kLanes) {
+      for (int64_t lane = 0; lane < kLanes; ++lane) add_one(j + lane, lane, terms);
+    }
+    for (int64_t lane = 0; j < length; ++j, ++lane) add_one(j, lane, terms);
+  }
+
+  HOST_DEVICE double total(int k) const {
+    double sum = 0;
+    for (int64_t lane = 0; lane < kLanes; ++lane) sum += lanes[k][lane];
+    return sum;
+  }
+
+ private:
+  template <class F>
+  HOST_DEVICE void add_one(int64_t j, int64_t lane, F& terms) {
+    double t[N];
+    terms(j, t);
+    for (int k = 0; k < N; ++k) lanes[k][lane] += t[k];
+  }
+};
+
+struct NoMask {};
+
+template <class M>
+inline constexpr bool kMasked = !std::is_same_v<M, NoMask>;
+
+// The mask [n or 1, c or 1, s] beside x: bytes (not 0 counts as 1), float or double; or none, where everything counts 1.
+template <class M>
+struct MaskRows {
+  const M* data;
+  int64_t sample_stride, channel_stride;
+
+  MaskRows(Span mask, int64_t mask_n, int64_t mask_c, int64_t s)
+      : data(mask.as<const M>()), sample_stride(mask_n == 1 ? 0 : mask_c * s), channel_stride(mask_c == 1 ? 0 : s) {}
+
+  HOST_DEVICE const M* at(const Row& row) const {
+    if constexpr (kMasked<M>) return data + row.sample * sample_stride + row.channel * channel_stride + row.begin;
+    else return nullptr;
+  }
+};
+
+// m as a number.
+template <class M>
+HOST_DEVICE inline double mask_value(const M* row, int64_t j) {
+  if constexpr (!kMasked<M>) return 1;
+  else if constexpr (std::is_same_v<M, uint8_t>) return row[j] != 0;
+  else return row[j];
+}
+
+template <class M>
+HOST_DEVICE inline bool is_valid(const M* row, int64_t j) {
+  if constexpr (kMasked<M>) return row[j] != 0;
+  else return true;
+}
+
+// f(TypeTag<T>{}) for the element type of a real floating-point dtype.
+template <class F>
+void visit_real(DType dtype, F&& f) {
+  visit(dtype, [&](auto tag) {
+    if constexpr (std::is_floating_point_v<Compute<typename decltype(tag)::type>>) f(tag);
+    else throw std::invalid_argument("the op supports real floating-point dtypes only");
+  });
+}
+
+// f(TypeTag<M>{}) for the type of a mask beside x of type T: NoMask, uint8_t or Compute<T>.
+template <class T, class F>
+void visit_mask(Span mask, F&& f) {
+  if (!mask) f(TypeTag<NoMask>{});
+  else if (mask.dtype == DType::kBool || mask.dtype == DType::kUInt8) f(TypeTag<uint8_t>{});
+  else f(TypeTag<Compute<T>>{});
+}
+
+}  // namespace partialconv

@@ -1,0 +1,151 @@
+// Moving elements: between dtypes (cast), one value everywhere (fill), between strided views (strided_copy).
+#include "../device.h"
+#include "../dtype.h"
+#include "../ops.h"
+#include "../runs.h"
+
+namespace partialconv {
+namespace {
+
+template <class X, class Y>
+struct Cast {
+  const X* x;
+  Y* y;
+  HOST_DEVICE void operator()(int64_t i) const {
+    if constexpr (std::is_same_v<X, Y>) y[i] = x[i];
+    else y[i] = store<Y>(load(x[i]));
+  }
+};
+
+template <class Y>
+struct Fill {
+  Y value;
+  Y* y;
+  HOST_DEVICE void operator()(int64_t i) const { y[i] = value; }
+};
+
+// Elements are moved as words of their size.
+struct Word16 {
+  uint64_t low, high;
+};
+
+template <class W>
+struct CopyRuns {
+  const W* x;
+  W* y;
+  Runs<2> runs;
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    const Run<2> run = runs.at(i);
+    const W* px = x + run.offset[0];
+    W* py = y + run.offset[1];
+    const int64_t n = run.length, sx = runs.stride(0), sy = runs.stride(1);
+    if (sx == 1 && sy == 1) {
+      for (int64_t j = 0; j < n; ++j) py[j] = px[j];
+    } else if (sx == 0 && sy == 1) {
+      const W value = px[0];
+      for (int64_t j = 0; j < n; ++j) py[j] = value;
+    } else {
+      for (int64_t j = 0; j < n; ++j) py[j * sy] = px[j * sx];
+    }
+  }
+};
+
+// A transposition, where y is contiguous along the last dimension and x along another: square tiles over the two, so that every
+// cache line is used whole.
+template <class W>
+struct CopyTiles {
+  static constexpr int64_t kTile = kHostMemory ? 16 : 1;
+
+  const W* x;
+  W* y;
+  Walk<2> walk;    // its last two dimensions: x's contiguous one, then y's
+  int64_t across, down;  // tiles over y's and over x's contiguous dimension
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    const int64_t r = walk.rank;
+    const int64_t c0 = i % across * kTile, r0 = i / across % down * kTile;
+    int64_t rest = i / across / down, from = 0, to = 0;
+    for (int64_t d = r - 3; d >= 0; --d) {
+      const int64_t index = rest % walk.shape[d];
+      rest /= walk.shape[d];
+      from += index * walk.strides[0][d];
+      to += index * walk.strides[1][d];
+    }
+    const int64_t rows = walk.shape[r - 2] - r0 < kTile ? walk.shape[r - 2] - r0 : kTile;
+    const int64_t columns = walk.shape[r - 1] - c0 < kTile ? walk.shape[r - 1] - c0 : kTile;
+    const int64_t x_column = walk.strides[0][r - 1], y_row = walk.strides[1][r - 2];
+    const W* px = x + from + r0 + c0 * x_column;
+    W* py = y + to + r0 * y_row + c0;
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t column = 0; column < columns; ++column) py[row * y_row + column] = px[row + column * x_column];
+    }
+  }
+};
+
+// The dimension before the last along which x is contiguous while y is along the last, or -1.
+int64_t transposed_dimension(const Walk<2>& walk) {
+  if (walk.strides[1][walk.rank - 1] != 1 || walk.strides[0][walk.rank - 1] <= 1) return -1;
+  for (int64_t d = walk.rank - 2; d >= 0; --d) {
+    if (walk.strides[0][d] == 1 && walk.shape[d] > 1) return d;
+  }
+  return -1;
+}
+
+template <class W>
+void copy_words(Context& context, const Runs<2>& runs, const W* x, W* y) {
+  Walk<2> walk = runs.walk;
+  const int64_t d = transposed_dimension(walk);
+  if (d < 0) return each(context, runs.count, CopyRuns<W>{x, y, runs}, runs.cost());
+  const auto exchange = [](int64_t* values, int64_t i, int64_t j) {
+    const int64_t kept = values[i];
+    values[i] = values[j];
+    values[j] = kept;
+  };
+  exchange(walk.shape, d, walk.rank - 2);
+  exchange(walk.strides[0], d, walk.rank - 2);
+  exchange(walk.strides[1], d, walk.rank - 2);
+  constexpr int64_t kTile = CopyTiles<W>::kTile;
+  const int64_t across = (walk.shape[walk.rank - 1] + kTile - 1) / kTile, down = (walk.shape[walk.rank - 2] + kTile - 1) / kTile;
+  int64_t tiles = across * down;
+  for (int64_t k = 0; k < walk.rank - 2; ++k) tiles *= walk.shape[k];
+  each(context, tiles, CopyTiles<W>{x, y, walk, across, down}, kTile * kTile);
+}
+
+}  // namespace
+
+void cast(Context& context, Span x, Span y) {
+  visit(x.dtype, [&](auto from) {
+    visit(y.dtype, [&](auto to) {
+      using X = typename decltype(from)::type;
+      using Y = typename decltype(to)::type;
+      each(context, y.size, Cast<X, Y>{x.as<const X>(), y.as<Y>()});
+    });
+  });
+}
+
+void fill(Context& context, double re, double im, Span y) {
+  visit(y.dtype, [&](auto tag) {
+    using Y = typename decltype(tag)::type;
+    each(context, y.size, Fill<Y>{store<Y>(Complex<double>{re, im}), y.as<Y>()});
+  });
+}
+
+void strided_copy(Context& context, const StridedCopy& copy, Span x, Span y) {
+  Walk<2> walk{copy.rank, {}, {}};
+  for (int64_t d = 0; d < copy.rank; ++d) {
+    walk.shape[d] = copy.shape[d];
+    walk.strides[0][d] = copy.x_strides[d];
+    walk.strides[1][d] = copy.y_strides[d];
+  }
+  const Runs<2> runs(walk);
+  if (runs.count == 0) return;
+  visit(y.dtype, [&](auto tag) {
+    constexpr std::size_t bytes = sizeof(typename decltype(tag)::type);
+    using Narrow = std::conditional_t<bytes == 1, uint8_t, std::conditional_t<bytes == 2, uint16_t, uint32_t>>;
+    using W = std::conditional_t<bytes <= 4, Narrow, std::conditional_t<bytes == 8, uint64_t, Word16>>;
+    copy_words<W>(context, runs, x.as<const W>() + copy.x_offset, y.as<W>() + copy.y_offset);
+  });
+}
+
+}  // namespace partialconv

@@ -1,0 +1,59 @@
+// A mask m onto x, element by element; each is linear in x, so that the gradient is the same op on dy.
+//   select: m == 0 ? 0 : x      apply: m == 0 ? 0 : x m      unapply: m + eps == 0 ? 0 : x / (m + eps)
+#include "../device.h"
+#include "../dtype.h"
+#include "../groups.h"
+#include "../ops.h"
+
+namespace partialconv {
+namespace {
+
+template <MaskOp kOp, class T, class M>
+struct Masked {
+  Blocks blocks;
+  double eps;
+  const T* x;
+  MaskRows<M> mask;
+  T* y;
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    const Row row = blocks.at(i);
+    const T* px = x + row.offset;
+    T* py = y + row.offset;
+    const M* m = mask.at(row);
+    for (int64_t j = 0; j < row.length; ++j) {
+      if constexpr (kOp == MaskOp::kUnapply) {
+        const double divisor = mask_value(m, j) + eps;
+        py[j] = divisor == 0 ? T{} : store<T>(load(px[j]) / divisor);
+      } else if constexpr (kOp == MaskOp::kApply) {
+        py[j] = is_valid(m, j) ? store<T>(load(px[j]) * static_cast<Compute<T>>(mask_value(m, j))) : T{};
+      } else {
+        py[j] = is_valid(m, j) ? px[j] : T{};
+      }
+    }
+  }
+};
+
+template <MaskOp kOp>
+void run(Context& context, const MaskShape& p, double eps, Span x, Span mask, Span y) {
+  const Blocks blocks(p.n, p.c, p.s);
+  visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
+    visit_mask<T>(mask, [&]<class M>(TypeTag<M>) {
+      const MaskRows<M> rows(mask, p.mask_n, p.mask_c, p.s);
+      each(context, blocks.count(), Masked<kOp, T, M>{blocks, eps, x.as<const T>(), rows, y.as<T>()}, blocks.work());
+    });
+  });
+}
+
+}  // namespace
+
+void mask_apply(Context& context, MaskOp op, const MaskShape& p, double eps, Span x, Span mask, Span y) {
+  switch (op) {
+    case MaskOp::kSelect: return run<MaskOp::kSelect>(context, p, eps, x, mask, y);
+    case MaskOp::kApply: return run<MaskOp::kApply>(context, p, eps, x, mask, y);
+    case MaskOp::kUnapply: return run<MaskOp::kUnapply>(context, p, eps, x, mask, y);
+  }
+  throw std::invalid_argument("unknown mask op");
+}
+
+}  // namespace partialconv

@@ -1,0 +1,117 @@
+// Mask -> ratio and updated mask of a partial convolution.
+//   count = weight * sum over channels (of a group) and window of mask;  ratio = count > 0 ? window / (count + eps) : 0
+//   updated = min(count, 1)
+#include "../device.h"
+#include "../padding.h"
+
+namespace partialconv {
+namespace {
+
+// Neighbouring outputs of one functor call: enough for a vector register on the CPU, one for coalesced threads on a GPU.
+constexpr int64_t kLanes = kHostMemory ? 16 : 1;
+
+template <class T>
+HOST_DEVICE inline T value_of(const T* mask, int64_t i) {
+  return mask[i];
+}
+template <class T>
+HOST_DEVICE inline T value_of(const uint8_t* mask, int64_t i) {
+  return static_cast<T>(mask[i] != 0);
+}
+
+// sums[n, r, p] = sum of the mask's channels of group r at position p: one read of the mask.
+template <class T, class M>
+struct SumChannels {
+  const M* mask;
+  T* sums;
+  int64_t channels, area, blocks;  // channels of a group, h * w, and area in blocks of kLanes
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    const int64_t plane = i / blocks, start = i % blocks * kLanes;
+    const int64_t lanes = area - start < kLanes ? area - start : kLanes;
+    const M* from = mask + plane * channels * area + start;
+    T sum[kLanes] = {};
+    for (int64_t c = 0; c < channels; ++c, from += area) {
+      if (lanes == kLanes) {
+        for (int64_t j = 0; j < kLanes; ++j) sum[j] += value_of<T>(from, j);
+      } else {
+        for (int64_t j = 0; j < lanes; ++j) sum[j] += value_of<T>(from, j);
+      }
+    }
+    for (int64_t j = 0; j < lanes; ++j) sums[plane * area + start + j] = sum[j];
+  }
+};
+
+// The window sum of a plane [h, w] (null: all ones), then ratio and updated.
+template <class T, class M>
+struct CountWindow {
+  ConvGeometry g;
+  T window, weight, eps;
+  const M* mask;
+  T* ratio;
+  T* updated;
+  int64_t blocks;  // blocks of kLanes in an output row
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    const int64_t start = i % blocks * kLanes, row = i / blocks;
+    const int64_t y = row % g.ho, plane = row / g.ho;
+    const int64_t lanes = g.wo - start < kLanes ? g.wo - start : kLanes;
+    T count[kLanes] = {};
+    for (int64_t kh = 0; kh < g.kh; ++kh) {
+      const int64_t h = source_index(y * g.stride_h - g.pad_h + kh * g.dilation_h, g.h, g.padding_mode);
+      if (h < 0) continue;
+      for (int64_t kw = 0; kw < g.kw; ++kw) add_tap(count, plane, h, start * g.stride_w - g.pad_w + kw * g.dilation_w, lanes);
+    }
+    const int64_t out = (plane * g.ho + y) * g.wo + start;
+    for (int64_t j = 0; j < lanes; ++j) {
+      const T sum = count[j] * weight;
+      ratio[out + j] = sum > 0 ? window / (sum + eps) : T(0);
+      updated[out + j] = sum > 0 ? (sum < 1 ? sum : T(1)) : T(0);
+    }
+  }
+
+  HOST_DEVICE void add_tap(T* count, int64_t plane, int64_t h, int64_t first, int64_t lanes) const {
+    const M* row = mask == nullptr ? nullptr : mask + (plane * g.h + h) * g.w;
+    if (row != nullptr && g.stride_w == 1 && lanes == kLanes && first >= 0 && first + kLanes <= g.w) {
+      for (int64_t j = 0; j < kLanes; ++j) count[j] += value_of<T>(row, first + j);
+      return;
+    }
+    for (int64_t j = 0; j < lanes; ++j) {
+      const int64_t w = source_index(first + j * g.stride_w, g.w, g.padding_mode);
+      if (w >= 0) count[j] += row == nullptr ? T(1) : value_of<T>(row, w);
+    }
+  }
+};
+
+template <class T, class M>
+void count_windows(Context& context, const ConvGeometry& g, const MaskCount& count, double eps, const M* mask, Span ratio, Span updated) {
+  const int64_t blocks = (g.wo + kLanes - 1) / kLanes;
+  each(context, g.ratio_n * g.ratio_c * g.ho * blocks,
+       CountWindow<T, M>{g, T(count.window), T(count.weight), T(eps), mask, ratio.as<T>(), updated.as<T>(), blocks}, kLanes * g.kh * g.kw);
+}
+
+template <class T, class M>
+void ratio_of(Context& context, const ConvGeometry& g, const MaskCount& count, double eps, Span mask, Span ratio, Span updated) {
+  if (g.mask_c <= g.ratio_c) return count_windows<T>(context, g, count, eps, mask.as<const M>(), ratio, updated);
+  const int64_t area = g.h * g.w, blocks = (area + kLanes - 1) / kLanes, planes = g.mask_n * g.ratio_c;
+  Scratch scratch(context, planes * area * sizeof(T));
+  T* sums = scratch.as<T>();
+  each(context, planes * blocks, SumChannels<T, M>{mask.as<const M>(), sums, g.mask_c / g.ratio_c, area, blocks},
+       kLanes * g.mask_c / g.ratio_c);
+  count_windows<T>(context, g, count, eps, static_cast<const T*>(sums), ratio, updated);
+}
+
+}  // namespace
+
+void mask_ratio(Context& context, const ConvGeometry& g, const MaskCount& count, double eps, Span mask, Span ratio, Span updated) {
+  const bool bytes = mask.dtype == DType::kBool || mask.dtype == DType::kUInt8;
+  if (ratio.dtype == DType::kFloat64) {
+    bytes ? ratio_of<double, uint8_t>(context, g, count, eps, mask, ratio, updated)
+          : ratio_of<double, double>(context, g, count, eps, mask, ratio, updated);
+  } else {
+    bytes ? ratio_of<float, uint8_t>(context, g, count, eps, mask, ratio, updated)
+          : ratio_of<float, float>(context, g, count, eps, mask, ratio, updated);
+  }
+}
+
+}  // namespace partialconv

@@ -1,0 +1,175 @@
+// One step of an optimizer on one tensor, in one pass, in PyTorch's order of operations. Arithmetic on 16-bit floats is in float.
+#include <cmath>
+
+#include "../device.h"
+#include "../dtype.h"
+#include "../ops.h"
+#include "../partial_sums.h"
+#include "../runs.h"
+
+namespace partialconv {
+namespace {
+
+// a * b + c rounded once, as PyTorch's kernels do. Where the CPU may lack the instruction, the product of two floats is exact in double.
+HOST_DEVICE inline float fused(float a, float b, float c) {
+  if constexpr (kHostMemory) return static_cast<float>(static_cast<double>(a) * b + c);
+  else return std::fma(a, b, c);
+}
+HOST_DEVICE inline double fused(double a, double b, double c) { return a * b + c; }
+
+// Elements [begin, end) of a run.
+struct Range {
+  int64_t begin, end;
+};
+
+HOST_DEVICE inline Range range_of(int64_t run, int64_t size) {
+  const int64_t begin = run * kRun;
+  return {begin, size - begin < kRun ? size : begin + kRun};
+}
+
+// g = grad + weight_decay p;  b = momentum b + (1 - dampening) g, at first g;  p -= lr (nesterov ? g + momentum b : b)
+template <class T>
+struct SgdKernel {
+  using C = Compute<T>;
+  T* param;
+  const T* grad;
+  C* buffer;  // null without momentum
+  int64_t size;
+  C negative_lr, momentum, share, weight_decay;  // share: 1 - dampening
+  bool nesterov, first;
+
+  HOST_DEVICE void operator()(int64_t run) const {
+    const Range range = range_of(run, size);
+    for (int64_t i = range.begin; i < range.end; ++i) {
+      const C p = load(param[i]);
+      C g = load(grad[i]);
+      if (weight_decay != 0) g = fused(weight_decay, p, g);
+      if (buffer != nullptr) {
+        const C b = first ? g : fused(share, g, momentum * buffer[i]);
+        buffer[i] = b;
+        g = nesterov ? fused(momentum, b, g) : b;
+      }
+      param[i] = store<T>(fused(negative_lr, g, p));
+    }
+  }
+};
+
+// m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2;  p -= lr / c1 * m / (sqrt(v) / sqrt(c2) + eps), c = 1 - beta^step.
+// Weight decay is added to the gradient (Adam) or shrinks p first (AdamW). AMSGrad takes the largest v so far.
+template <class T>
+struct AdamKernel {
+  using C = Compute<T>;
+  T* param;
+  const T* grad;
+  C* mean;
+  C* square;
+  C* largest;  // null without AMSGrad
+  int64_t size;
+  C keep;             // what weight decay leaves of p (AdamW), else 1
+  C weight_decay;     // Adam's, else 0
+  C share1;           // 1 - beta1
+  C beta2, share2;    // share2: 1 - beta2
+  C negative_step, root, eps;  // root: sqrt(c2)
+
+  HOST_DEVICE void operator()(int64_t run) const {
+    const Range range = range_of(run, size);
+    for (int64_t i = range.begin; i < range.end; ++i) {
+      const C p = keep * load(param[i]);
+      const C g = weight_decay != 0 ? fused(weight_decay, p, load(grad[i])) : load(grad[i]);
+      const C m = lerp(mean[i], g);
+      C v = fused(share2 * g, g, beta2 * square[i]);
+      mean[i] = m;
+      square[i] = v;
+      if (largest != nullptr) largest[i] = v = v > largest[i] || v != v ? v : largest[i];
+      param[i] = store<T>(p + negative_step * m / (std::sqrt(v) / root + eps));
+    }
+  }
+
+  // Towards the nearer end, so that a weight of 1 gives g exactly.
+  HOST_DEVICE C lerp(C m, C g) const { return share1 < C(0.5) ? fused(share1, g - m, m) : fused(m - g, C(1) - share1, g); }
+};
+
+template <class F>
+void each_float(DType dtype, F&& f) {
+  visit(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    if constexpr (!kIsComplex<T> && !kIsInteger<T>) f(tag);
+    else throw std::invalid_argument("an optimizer does not support this dtype");
+  });
+}
+
+template <class Kernel>
+void run_step(Context& context, const Kernel& kernel) {
+  each_run(context, (kernel.size + kRun - 1) / kRun, kRun, kernel);
+}
+
+struct Put {
+  const double* from;
+  double* to;
+  HOST_DEVICE void operator()(int64_t) const { *to = *from; }
+};
+
+// The sum of the squares of a chunk.
+template <class T>
+struct SumSquares {
+  static constexpr int64_t kChunk = kHostMemory ? 8192 : 64;
+  const T* x;
+  double* sums;
+  int64_t size;
+
+  HOST_DEVICE void operator()(int64_t chunk) const {
+    const int64_t begin = chunk * kChunk, end = size - begin < kChunk ? size : begin + kChunk;
+    double lanes[8] = {};
+    int64_t i = begin;
+    for (; i + 8 <= end; i += 8) {
+      for (int64_t k = 0; k < 8; ++k) lanes[k] += square(x[i + k]);
+    }
+    for (int64_t k = 0; i < end; ++i, ++k) lanes[k] += square(x[i]);
+    for (int64_t width = 4; width > 0; width /= 2) {
+      for (int64_t k = 0; k < width; ++k) lanes[k] += lanes[k + width];
+    }
+    sums[chunk] = lanes[0];
+  }
+
+  HOST_DEVICE static double square(T value) {
+    const double v = load(value);
+    return v * v;
+  }
+};
+
+}  // namespace
+
+void sgd_step(Context& context, const SgdOptions& o, Span param, Span grad, Span buffer) {
+  each_float(param.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = Compute<T>;
+    run_step(context, SgdKernel<T>{param.as<T>(), grad.as<const T>(), buffer.as<C>(), param.size, C(-o.lr), C(o.momentum),
+                                   C(1 - o.dampening), C(o.weight_decay), o.nesterov != 0, o.first != 0});
+  });
+}
+
+void adam_step(Context& context, const AdamOptions& o, Span param, Span grad, Span mean, Span square, Span largest) {
+  const bool decoupled = o.decoupled != 0;
+  const double step_size = o.lr / (1 - std::pow(o.beta1, o.step));
+  const double root = std::sqrt(1 - std::pow(o.beta2, o.step));
+  each_float(param.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    using C = Compute<T>;
+    run_step(context, AdamKernel<T>{param.as<T>(), grad.as<const T>(), mean.as<C>(), square.as<C>(), largest.as<C>(), param.size,
+                                    decoupled ? C(1 - o.lr * o.weight_decay) : C(1), decoupled ? C(0) : C(o.weight_decay),
+                                    C(1 - o.beta1), C(o.beta2), C(1 - o.beta2), C(-step_size), C(root), C(o.eps)});
+  });
+}
+
+void sum_squares(Context& context, int64_t index, Span x, Span sums) {
+  each_float(x.dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    constexpr int64_t kChunk = SumSquares<T>::kChunk;
+    const int64_t chunks = (x.size + kChunk - 1) / kChunk;
+    Scratch scratch(context, static_cast<std::size_t>(partial_entries(chunks)) * sizeof(double));
+    each_run(context, chunks, kChunk, SumSquares<T>{x.as<const T>(), scratch.as<double>(), x.size});
+    each(context, 1, Put{sum_partials<1>(context, chunks, scratch.as<double>()), sums.as<double>() + index});
+  });
+}
+
+}  // namespace partialconv

@@ -1,0 +1,18 @@
+// Builds the addon and the native tests with cmake-js, once a process; where nothing changed that takes a second.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+
+export const root = join(__dirname, '..', '..');
+
+/** Where cmake-js puts the addon and the native tests. */
+export const cmakeFolder = join(root, 'build', 'cmake', 'Release');
+
+let built = false;
+
+/** @throws Error with the build's output */
+export function buildWithCMake(): void {
+  if (built) return;
+  const { status, stdout, stderr, error } = spawnSync('npm', ['run', '--silent', 'build:cmake'], { cwd: root, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`npm run build:cmake failed (it needs cmake):\n${error ?? ''}${stdout}${stderr}`);
+  built = true;
+}

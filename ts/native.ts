@@ -1,0 +1,200 @@
+// The one place where the addon is loaded, and the signature of everything it exports (native/addon/addon.cc).
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import bindings = require('bindings');
+import type { TypedArray } from './dtype';
+import { BackendError, DeviceError } from './errors';
+
+/** A buffer as native code takes it; null where an optional operand is absent. Always followed by its dtype code. */
+export type Buffer = TypedArray | null;
+
+/** A buffer and its dtype code. */
+export type Operand = [Buffer, number];
+
+/** A native struct of 64-bit integers, one number a field, in the order of its declaration in native/ops.h. */
+export type Fields = Float64Array;
+
+/** Passes in native/ops.h. */
+export const PASS_FORWARD = 0;
+export const PASS_BACKWARD_INPUT = 1;
+
+/** UnaryOp in native/ops.h. */
+export const UNARY = { neg: 0, abs: 1, sqrt: 2, exp: 3, log: 4, tanh: 5, sigmoid: 6, relu: 7, conj: 8, isNotNaN: 9 } as const;
+
+/** BinaryOp in native/ops.h. */
+export const BINARY = {
+  add: 0,
+  sub: 1,
+  mul: 2,
+  div: 3,
+  pow: 4,
+  mulConj: 5,
+  divConj: 6,
+  absGrad: 7,
+  sqrtGrad: 8,
+  tanhGrad: 9,
+  sigmoidGrad: 10,
+  reluGrad: 11,
+  powBaseGrad: 12,
+  powExponentGrad: 13,
+} as const;
+
+/** ReduceOp in native/ops.h. */
+export const REDUCE = { sum: 0, mean: 1 } as const;
+
+export interface Native {
+  readonly abi: number;
+  readonly device: string;
+  setErrorClass(type: typeof BackendError): void;
+  packedSize(geometry: Fields, pass: number): number;
+  getThreads(): number;
+  setThreads(count: number): void;
+  getSimd(): string;
+  setSimd(level: string): boolean;
+  release(buffer: ArrayBuffer): void;
+
+  convPackWeight(g: Fields, pass: number, weight: Buffer, wd: number, packed: Buffer, pd: number): void;
+  convForward(...args: ConvForwardArgs): void;
+  convForwardAsync(...args: ConvForwardArgs): Promise<void>;
+  convBackwardInput(
+    g: Fields,
+    ...operands: [...dy: Operand, ...packed: Operand, ...mask: Operand, ...ratio: Operand, ...updated: Operand, ...dx: Operand]
+  ): void;
+  convBackwardWeight(
+    g: Fields,
+    ...operands: [...x: Operand, ...mask: Operand, ...dy: Operand, ...ratio: Operand, ...updated: Operand, ...dw: Operand, ...db: Operand]
+  ): void;
+  padAxis(p: Fields, ...operands: [...value: Operand, ...x: Operand, ...y: Operand]): void;
+  padAxisBackward(p: Fields, ...operands: [...dy: Operand, ...dx: Operand]): void;
+  maskRatio(...args: MaskRatioArgs): void;
+  maskRatioAsync(...args: MaskRatioArgs): Promise<void>;
+  unary(op: number, x: Buffer, xd: number, y: Buffer, yd: number): void;
+  binary(op: number, broadcast: Fields, a: Buffer, ad: number, b: Buffer, bd: number, y: Buffer, yd: number): void;
+  cast(x: Buffer, xd: number, y: Buffer, yd: number): void;
+  castAsync(x: Buffer, xd: number, y: Buffer, yd: number): Promise<void>;
+  fill(re: number, im: number, y: Buffer, yd: number): void;
+  stridedCopy(copy: Fields, x: Buffer, xd: number, y: Buffer, yd: number): void;
+  stridedCopyAsync(copy: Fields, x: Buffer, xd: number, y: Buffer, yd: number): Promise<void>;
+  reduce(op: number, reduction: Fields, x: Buffer, xd: number, y: Buffer, yd: number): void;
+  loss(
+    op: number,
+    reduction: number,
+    layout: Fields,
+    ...operands: [...x: Operand, ...target: Operand, ...mask: Operand, ...y: Operand, ...weight: Operand]
+  ): void;
+  lossBackward(
+    op: number,
+    reduction: number,
+    layout: Fields,
+    ...operands: [...x: Operand, ...target: Operand, ...mask: Operand, ...weight: Operand, ...dy: Operand, ...dx: Operand, ...dtarget: Operand]
+  ): void;
+  sgdStep(options: Fields, ...operands: [...param: Operand, ...grad: Operand, ...buffer: Operand]): void;
+  adamStep(
+    options: Fields,
+    ...operands: [...param: Operand, ...grad: Operand, ...mean: Operand, ...square: Operand, ...largest: Operand]
+  ): void;
+  sumSquares(index: number, x: Buffer, xd: number, sums: Buffer, sd: number): void;
+  normForward(p: Fields, eps: number, momentum: number, ...operands: NormForwardOperands): void;
+  normBackward(p: Fields, ...operands: NormBackwardOperands): void;
+  maskApply(op: number, p: Fields, eps: number, ...operands: [...x: Operand, ...mask: Operand, ...y: Operand]): void;
+  prelu(p: Fields, ...operands: [...x: Operand, ...weight: Operand, ...y: Operand]): void;
+  preluBackward(p: Fields, ...operands: [...x: Operand, ...weight: Operand, ...dy: Operand, ...dx: Operand, ...dweight: Operand]): void;
+  resize(r: Fields, rowScale: number, colScale: number, ...operands: [...x: Operand, ...y: Operand]): void;
+  resizeBackward(r: Fields, rowScale: number, colScale: number, ...operands: [...dy: Operand, ...dx: Operand]): void;
+  randomSeed(seed: number, state: Buffer, sd: number): void;
+  randomUniform(from: number, to: number, state: Buffer, sd: number, y: Buffer, yd: number): void;
+  randomNormal(mean: number, std: number, state: Buffer, sd: number, y: Buffer, yd: number): void;
+}
+
+export type ConvForwardArgs = [
+  g: Fields,
+  ...x: [Buffer, number],
+  ...mask: [Buffer, number],
+  ...packed: [Buffer, number],
+  ...bias: [Buffer, number],
+  ...ratio: [Buffer, number],
+  ...updated: [Buffer, number],
+  ...y: [Buffer, number],
+];
+
+export type NormForwardOperands = [
+  ...x: Operand,
+  ...mask: Operand,
+  ...weight: Operand,
+  ...bias: Operand,
+  ...runningMean: Operand,
+  ...runningVar: Operand,
+  ...statistics: Operand,
+  ...y: Operand,
+];
+
+export type NormBackwardOperands = [
+  ...x: Operand,
+  ...mask: Operand,
+  ...weight: Operand,
+  ...statistics: Operand,
+  ...dy: Operand,
+  ...dx: Operand,
+  ...dweight: Operand,
+  ...dbias: Operand,
+];
+
+export type MaskRatioArgs = [
+  g: Fields,
+  count: Fields,
+  eps: number,
+  ...mask: [Buffer, number],
+  ...ratio: [Buffer, number],
+  ...updated: [Buffer, number],
+];
+
+const ABI = 1;
+
+function findRoot(from: string): string {
+  for (let folder = from; ; folder = dirname(folder)) {
+    const file = join(folder, 'package.json');
+    if (existsSync(file) && JSON.parse(readFileSync(file, 'utf8')).name === 'partialconv') return folder;
+    if (folder === dirname(folder)) return from;
+  }
+}
+
+/** The package's folder. */
+export const packageRoot = findRoot(__dirname);
+
+/** The folder of a prebuilt addon for this machine, as scripts/platform.cjs names it. */
+function prebuiltFolder(): string {
+  const { platformTag } = require(join(packageRoot, 'scripts', 'platform.cjs')) as { platformTag(): string };
+  return platformTag();
+}
+
+/** Where the addon may be, best first: the local build, then a prebuilt one; or the one file that PARTIALCONV_ADDON names. */
+function places(): string[] {
+  const named = process.env.PARTIALCONV_ADDON;
+  if (named) return [resolve(named)];
+  const folders = [join('build', 'Release'), join('prebuilds', prebuiltFolder())];
+  return folders.map((folder) => join(packageRoot, folder, 'partialconv.node'));
+}
+
+function load(): { addon: Native; path: string } {
+  const reasons: string[] = [];
+  for (const path of places()) {
+    try {
+      if (!existsSync(path)) throw new Error('no such file');
+      const addon = bindings({ bindings: basename(path), module_root: dirname(path), try: [['module_root', 'bindings']] }) as Native;
+      if (addon.abi !== ABI) throw new Error(`it is a build of another version (ABI ${addon.abi}, expected ${ABI})`);
+      return { addon, path };
+    } catch (error) {
+      reasons.push(`  ${path}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  throw new DeviceError(
+    `partialconv: no addon could be loaded for ${process.platform}-${process.arch}, Node ${process.version}:\n${reasons.join('\n')}\n` +
+      `Build it with "npx node-gyp rebuild" in ${packageRoot} (needs a C++20 compiler, make and python3).`,
+  );
+}
+
+const loaded = load();
+loaded.addon.setErrorClass(BackendError);
+
+export const native: Native = loaded.addon;
+export const addonPath: string = loaded.path;

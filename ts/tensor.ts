@@ -1,0 +1,200 @@
+// Tensor: a dense row-major array of one dtype on one device. Arithmetic is attached by ts/ops/methods.ts.
+import { context } from './context';
+import { checkDevice, type Device } from './device';
+import { DTYPES, type DType, type TypedArray } from './dtype';
+import { DisposedError, DTypeError, ShapeError } from './errors';
+import { Storage } from './storage';
+
+/** What autograd knows of a tensor that an op made (ts/autograd.ts). */
+export interface GradientNode {
+  readonly op: string;
+}
+
+export type NestedNumbers = number | Complex | NestedNumbers[];
+
+export interface Complex {
+  re: number;
+  im: number;
+}
+
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, d) => product * d, 1);
+
+export const formatShape = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
+
+/**
+ * A validated copy of a shape.
+ * @throws ShapeError unless it is an array of at most 8 non-negative integers whose product is a safe integer
+ */
+export function checkShape(shape: unknown, op: string): number[] {
+  const valid = Array.isArray(shape) && shape.length <= 8 && shape.every((d) => Number.isSafeInteger(d) && d >= 0);
+  if (!valid) throw new ShapeError(`${op}: expected a shape of at most 8 non-negative integers, but got ${describe(shape)}`);
+  if (!Number.isSafeInteger(sizeOf((shape as number[]).filter((d) => d > 0)))) {
+    throw new ShapeError(`${op}: a tensor of shape ${formatShape(shape as number[])} has too many elements`);
+  }
+  return [...(shape as number[])];
+}
+
+/** A short text for any value in an error message. */
+export function describe(value: unknown, depth = 0): string {
+  if (value instanceof Tensor) return `a ${value.dtype} tensor of shape ${formatShape(value.shape)}`;
+  if (Array.isArray(value)) {
+    return value.length > 12 || depth > 2 ? `an array of ${value.length}` : `[${value.map((v) => describe(v, depth + 1)).join(', ')}]`;
+  }
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'function') return 'a function';
+  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'Object'})`;
+  return String(value);
+}
+
+export class Tensor {
+  readonly shape: readonly number[];
+  /** Number of elements. */
+  readonly size: number;
+  readonly dtype: DType;
+  readonly device: Device;
+  /** The gradient that backward() accumulated, of the same shape; only on leaves. */
+  grad: Tensor | null = null;
+  /** @internal */
+  node: GradientNode | null = null;
+  /** @internal */
+  readonly storage: Storage;
+  #requiresGrad = false;
+  #disposed = false;
+
+  /** @internal Use tensor(), zeros(), fromBuffer() and the like. */
+  constructor(storage: Storage, shape: readonly number[], dtype: DType, device: Device = 'cpu') {
+    if (!(storage instanceof Storage)) throw new DTypeError('Tensor: tensors are made by tensor(), zeros(), fromBuffer() and the like');
+    this.storage = storage;
+    this.shape = Object.freeze(shape);
+    this.size = sizeOf(shape);
+    this.dtype = dtype;
+    this.device = device;
+    storage.own();
+    context().scope?.add(this);
+  }
+
+  /** Number of dimensions. */
+  get rank(): number {
+    return this.shape.length;
+  }
+
+  /** The shape under the name that onnxruntime and others use. */
+  get dims(): readonly number[] {
+    return this.shape;
+  }
+
+  /** The dtype under the name that onnxruntime and others use. */
+  get type(): DType {
+    return this.dtype;
+  }
+
+  /** True on a leaf that gradients accumulate into, and on whatever was computed from one. Only leaves can be set. */
+  get requiresGrad(): boolean {
+    return this.#requiresGrad || this.node !== null;
+  }
+
+  set requiresGrad(value: boolean) {
+    if (typeof value !== 'boolean') throw new DTypeError(`requiresGrad: expected a boolean, but got ${describe(value)}`);
+    if (value && !['float', 'complex'].includes(DTYPES[this.dtype].kind)) {
+      throw new DTypeError(`requiresGrad: only tensors of floating point and complex dtype can require gradients, but this one is ${this.dtype}`);
+    }
+    if (this.node !== null && !value) throw new DTypeError('requiresGrad: only a leaf can be changed; use detach()');
+    this.#requiresGrad = value;
+  }
+
+  /** True for a tensor that no recorded op made. */
+  get isLeaf(): boolean {
+    return this.node === null;
+  }
+
+  get disposed(): boolean {
+    return this.#disposed || this.storage.disposed;
+  }
+
+  /**
+   * The live array: writing to it writes the tensor. 16-bit floats are bit patterns, complex numbers interleaved. From now on
+   * nothing is cached by this tensor, since its contents may change at any time.
+   * @throws DisposedError after dispose()
+   */
+  get data(): TypedArray {
+    const array = this.raw('data');
+    this.storage.shared = true;
+    return array;
+  }
+
+  /** A copy of the contents, from any device. */
+  async read(): Promise<TypedArray> {
+    return this.readSync();
+  }
+
+  /** A copy of the contents, from any device; waits for a computation under way. */
+  readSync(): TypedArray {
+    return this.raw('read').slice(0, this.size * DTYPES[this.dtype].lanes);
+  }
+
+  /** @internal The array for an op that reads it. */
+  raw(op: string): TypedArray {
+    if (this.#disposed) throw new DisposedError(`${op}: the tensor of shape ${formatShape(this.shape)} was disposed`);
+    return this.storage.read(this.size * DTYPES[this.dtype].lanes, op);
+  }
+
+  /** @internal The array for an op that writes it in place. */
+  rawForWrite(op: string): TypedArray {
+    this.raw(op);
+    return this.storage.write(this.size * DTYPES[this.dtype].lanes, op);
+  }
+
+  /** @internal Code of the dtype in native/ops.h. */
+  get code(): number {
+    return DTYPES[this.dtype].code;
+  }
+
+  /** @internal Another tensor on the same memory. */
+  view(shape: readonly number[] = this.shape): Tensor {
+    this.raw('view');
+    return new Tensor(this.storage, shape, this.dtype, this.device);
+  }
+
+  /** The same memory without its history: gradients do not flow through it. */
+  detach(): Tensor {
+    return this.view();
+  }
+
+  /** Frees the memory now, if no other tensor shares it; any later use is a DisposedError. Calling it twice is allowed. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.node = null;
+    context().scope?.delete(this);
+    this.storage.disown();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  toString(): string {
+    return `Tensor(shape=${formatShape(this.shape)}, dtype=${this.dtype}, device=${this.device})`;
+  }
+
+  /** @internal */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+}
+
+/** A new tensor for an op's result, contents zero. */
+export function empty(shape: readonly number[], dtype: DType, device: Device = 'cpu', op = 'empty'): Tensor {
+  return new Tensor(Storage.allocate(sizeOf(shape), dtype, op), shape, dtype, checkDevice(device));
+}
+
+/**
+ * The argument itself, if it is a live tensor.
+ * @throws DTypeError if it is something else, DisposedError if it was disposed
+ */
+export function checkTensor(value: unknown, op: string, name = 'x'): Tensor {
+  if (!(value instanceof Tensor)) throw new DTypeError(`${op}: expected ${name} to be a tensor, but got ${describe(value)}`);
+  value.raw(op);
+  return value;
+}
