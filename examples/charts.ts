@@ -1,4 +1,4 @@
-// What the three pictures show, as panels for plot.ts.
+// What the three pictures of records show, as panels for plot.ts.
 import { runs } from './holes';
 import type { Panel } from './plot';
 import type { Trial } from './trial';
@@ -43,14 +43,14 @@ export function seattlePanels(trial: Trial): Panel[][] {
 type Frame = Pick<Panel, 'width' | 'height'> & { readonly span?: [number, number]; readonly detailed?: boolean };
 
 function panel(trial: Trial, c: number, title: string | undefined, { span, detailed = true, ...size }: Frame): Panel {
-  const { record, hidden, filled, linear } = trial;
+  const { record, hidden, filled } = trial;
   const channel = record.channels[c];
   const [from, to] = span ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   const points = record.dates.flatMap((date, t) => {
     if (date.getTime() < from || date.getTime() >= to) return [];
     const at = (row: Float64Array | undefined): number => row?.[t] ?? Number.NaN;
     const [value, isHidden] = [at(channel?.values), hidden[c]?.[t] === 1];
-    return [{ time: date.getTime(), value, filled: at(filled[c]), linear: at(linear[c]), hidden: isHidden }];
+    return [{ time: date.getTime(), value, filled: at(filled.learned[c]), linear: at(filled.linear[c]), hidden: isHidden }];
   });
   return { title: title ?? channel?.name ?? '', unit: channel?.unit ?? '', points, detailed, ...size };
 }

@@ -1,8 +1,10 @@
-// npm run demo: hides stretches of three real records, fills all holes with partial convolutions, scores, draws.
+// npm run demo: hides stretches of three real records, learns to fill all holes from what is left, scores, draws.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { co2Panels, seattlePanels, wagesPanels } from './charts';
+import type { Step } from './learn';
+import { type Curves, drawLoss } from './loss_chart';
 import { draw, type Panel } from './plot';
 import { progress } from './progress';
 import { type DataRecord, loadCo2, loadSeattle, loadWages } from './records';
@@ -11,11 +13,12 @@ import { attempt, type Trial, together } from './trial';
 
 const HELP = `Usage: npm run demo -- [options]
 
-Fills the holes of three real records with partial convolutions and compares hidden values with linear interpolation.
+Trains a small U-net of partial convolutions on what is known of three real records, fills their holes, and compares hidden values
+with linear interpolation and with partial convolutions of fixed weights.
 
-  --out DIR    folder for co2.svg, wages.svg and seattle.svg (default: demo)
-  --seed N     first of the seeds that choose which stretches are hidden (default: 1)
-  --draws N    how often stretches are hidden, filled and scored; the pictures show the first (default: 10)
+  --out DIR    folder for co2.svg, wages.svg, seattle.svg and loss.svg (default: demo)
+  --seed N     first of the seeds that choose which stretches are hidden and how the networks begin (default: 1)
+  --draws N    how often stretches are hidden, learnt, filled and scored; the pictures show the first (default: 1)
   --help       this text
 `;
 
@@ -59,25 +62,43 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
-  const [out, seed, draws] = [args.out ?? 'demo', whole('seed', args.seed ?? '1'), whole('draws', args.draws ?? '10')];
+  const [out, seed, draws] = [args.out ?? 'demo', whole('seed', args.seed ?? '1'), whole('draws', args.draws ?? '1')];
   mkdirSync(out, { recursive: true });
-  const bar = progress(JOBS.length * (draws + 1));
+  const bar = progress();
+  const began = performance.now();
   const rows: string[][] = [];
   const pictures: string[] = [];
-  for (const { load, panels, subtitle, ...holes } of JOBS) {
+  const curves: Curves[] = [];
+  for (const [job, { load, panels, subtitle, ...holes }] of JOBS.entries()) {
     const record = load();
-    const trials = Array.from({ length: draws }, (_, i) => {
-      bar.step(`${record.name}: filling, draw ${i + 1} of ${draws}`);
-      return attempt(record, { ...holes, seed: seed + i });
+    const trials = Array.from({ length: draws }, (_, draw) => {
+      const [start, started] = [(job + draw / draws) / JOBS.length, performance.now()];
+      let steps = 0;
+      const onStep = ({ share, loss }: Step): void => {
+        const speed = ++steps / ((performance.now() - started) / 1000);
+        const label = `${record.name}: loss ${loss.toFixed(3)}, ${speed.toFixed(0)} steps/s`;
+        bar.show(start + share / draws / JOBS.length, label);
+      };
+      return attempt(record, { ...holes, seed: seed + draw }, { onStep });
     });
+    const first = trials[0] as Trial;
     rows.push(...tableRows(record, together(trials)));
-    bar.step(`${record.name}: drawing`);
-    const path = join(out, `${record.name}.svg`);
-    writeFileSync(path, await draw(record.title, subtitle, panels(trials[0] as Trial)));
-    pictures.push(path);
+    pictures.push(write(out, `${record.name}.svg`, await draw(record.title, subtitle, panels(first))));
+    curves.push({ title: record.name, checks: first.checks });
   }
+  pictures.push(write(out, 'loss.svg', await drawLoss(curves)));
   bar.end();
-  process.stdout.write(`${formatTable(rows)}\n\nHidden values of ${draws} draws. Pictures of the first: ${pictures.join(' ')}\n`);
+  const took = `${((performance.now() - began) / 1000).toFixed(0)} s`;
+  const drawn = draws === 1 ? '' : ` of ${draws} draws`;
+  process.stdout.write(
+    `${formatTable(rows)}\n\nErrors at hidden values${drawn}; ratio: learned to linear. ${took}. ${pictures.join(' ')}\n`,
+  );
+}
+
+function write(folder: string, name: string, svg: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, svg);
+  return path;
 }
 
 /** A whole number of at least 1 from the command line. */

@@ -1,18 +1,21 @@
-// Fills the holes of a record: removes what is usual, lets the layers fill the rest, and puts what is usual back.
+// Fills the holes of a record: removes what is usual, lets a filler fill the rest, and puts what is usual back.
 import { baseline } from './baseline';
 import { fromNeighbours } from './neighbours';
 import type { DataRecord } from './records';
 import { fromRows, map, row, type Signals } from './signals';
 import { fillHoles } from './stack';
 
+/** Fills the holes of signals of mean about 0 and spread 1. */
+export type Filler = (x: Signals) => Signals;
+
 /** The rows (NaN = hole) without holes; every known value as it was. */
-export function fillRecord(record: DataRecord, rows: readonly Float64Array[]): Float64Array[] {
+export function fillRecord(record: DataRecord, rows: readonly Float64Array[], fill: Filler): Float64Array[] {
   const skewed = (c: number): boolean => record.channels[c]?.skewed ?? false;
   const eased = rows.map((values, c) => (skewed(c) ? values.map(Math.sqrt) : values));
   const usual = baseline(record, eased);
   const rest = eased.map((values, c) => values.map((v, t) => v - (usual[c]?.[t] ?? 0)));
   const spread = rest.map(rootMeanSquare);
-  const filled = fillChannels(fromRows(rest.map((values, c) => values.map((v) => v / (spread[c] ?? 1)))));
+  const filled = fill(fromRows(rest.map((values, c) => values.map((v) => v / (spread[c] ?? 1)))));
   return rows.map((values, c) =>
     values.map((known, t) => {
       if (!Number.isNaN(known)) return known;
@@ -22,8 +25,8 @@ export function fillRecord(record: DataRecord, rows: readonly Float64Array[]): F
   );
 }
 
-/** What the channels share and what is a channel's own are filled one after the other: they forget at different speeds. */
-function fillChannels(x: Signals): Signals {
+/** Layers with fixed weights. What the channels share and what is a channel's own are filled one after the other: they forget at different speeds. */
+export function fillFixed(x: Signals): Signals {
   if (x.channels === 1) return fillHoles(x);
   const guessed = fillHoles(fromNeighbours(x));
   const share = Array.from({ length: x.channels }, (_, c) => following(row(x, c), row(guessed, c)));

@@ -65,7 +65,7 @@ function everyBetween(start: number, end: number, holds: (t: number) => boolean)
 }
 
 /** Mulberry32: uniform in [0, 1), good enough to choose places. */
-function generator(seed: number): () => number {
+export function generator(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

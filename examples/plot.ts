@@ -1,5 +1,5 @@
 // Draws panels of measured, hidden and filled values as one SVG with Vega-Lite, without a browser.
-import type { TopLevelSpec } from 'vega-lite' with { 'resolution-mode': 'import' };
+import { panelTitle, render, STYLE, type Vertical } from './drawing';
 import { runs } from './holes';
 
 export interface Point {
@@ -33,35 +33,19 @@ const KINDS = {
 };
 
 /** Rows of panels under one title and one legend. */
-export async function draw(title: string, subtitle: string, rows: readonly (readonly Panel[])[]): Promise<string> {
-  const [{ compile }, { parse, View }] = await Promise.all([import('vega-lite'), import('vega')]);
+export function draw(title: string, subtitle: string, rows: readonly (readonly Panel[])[]): Promise<string> {
   const kinds = kindsIn(rows.flat());
-  const spec: TopLevelSpec = {
-    background: 'white',
-    padding: 14,
-    title: { text: title, subtitle, anchor: 'start', fontSize: 16, subtitleFontSize: 12, subtitleColor: '#495057', offset: 12 },
-    config: {
-      font: 'Helvetica, Arial, sans-serif',
-      axisY: { minExtent: 34, maxExtent: 34, labelFlush: true },
-      axis: { labelColor: '#495057', titleColor: '#495057', titleFontWeight: 'normal', gridColor: '#eceff1', domainColor: '#adb5bd' },
-      legend: { orient: 'top', labelFontSize: 12, labelLimit: 0, symbolType: 'square', symbolSize: 130, gridAlign: 'none', offset: 6 },
-      view: { stroke: null },
-      concat: { spacing: 14 },
-    },
+  return render({
+    ...STYLE,
+    title: { ...STYLE.title, text: title, subtitle },
+    config: { ...STYLE.config, axisY: { minExtent: 34, maxExtent: 34, labelFlush: true } },
     vconcat: rows.map((panels) => ({ hconcat: panels.map((panel) => drawPanel(panel, kinds)) })),
-  };
-  const view = new View(parse(compile(spec).spec), { renderer: 'none' });
-  try {
-    return await view.toSVG();
-  } finally {
-    view.finalize();
-  }
+  });
 }
 
 type Kind = keyof typeof KINDS;
-type Drawn = Extract<TopLevelSpec, { vconcat: unknown }>['vconcat'][number];
 
-function drawPanel({ title, unit, points, detailed, width, height }: Panel, kinds: readonly Kind[]): Drawn {
+function drawPanel({ title, unit, points, detailed, width, height }: Panel, kinds: readonly Kind[]): Vertical {
   const color = (kind: Kind) => ({
     datum: KINDS[kind].label,
     type: 'nominal' as const,
@@ -77,7 +61,7 @@ function drawPanel({ title, unit, points, detailed, width, height }: Panel, kind
     encoding: { x, y, color: color('linear') },
   };
   return {
-    title: { text: title, anchor: 'start', frame: 'group', fontSize: 12, fontWeight: 'bold', color: '#343a40', offset: 4 },
+    title: panelTitle(title),
     width,
     height,
     layer: [

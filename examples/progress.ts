@@ -1,18 +1,17 @@
 // One line on stderr that shows how far the work is; silent when stderr is not a terminal.
 
 export interface Progress {
-  step(label: string): void;
+  /** @param share of the work that is done, from 0 to 1 */
+  show(share: number, label: string): void;
   end(): void;
 }
 
-export function progress(total: number, stream: NodeJS.WriteStream = process.stderr): Progress {
-  if (!stream.isTTY) return { step() {}, end() {} };
-  let done = 0;
+export function progress(stream: NodeJS.WriteStream = process.stderr): Progress {
+  if (!stream.isTTY) return { show() {}, end() {} };
   return {
-    step(label) {
-      const width = Math.round((20 * done) / total);
-      stream.write(`\r\x1b[K[${'#'.repeat(width).padEnd(20)}] ${done}/${total} ${label}`);
-      done = Math.min(done + 1, total);
+    show(share, label) {
+      const line = `[${'#'.repeat(Math.round(20 * share)).padEnd(20)}] ${String(Math.round(100 * share)).padStart(3)} % ${label}`;
+      stream.write(`\r\x1b[K${line.slice(0, Math.max(stream.columns || 80, 2) - 1)}`);
     },
     end() {
       stream.write('\r\x1b[K');

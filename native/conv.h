@@ -28,7 +28,7 @@ void forward(Context& context, const ConvGeometry& g, const ConvInput& input, Sp
 
 // With q = dy * ratio * updated (0 where updated is 0):
 //   dx[n,c,t] = mask[t] * sum_{o,l,k: l*stride - pad + k*dilation = t} weight[o,c,k] * q[n,o,l], exactly 0 under a 0 of the mask.
-// packed: for Pass::kBackwardInput. padding_mode must be kZeros: other modes fold the gradient of a padded x back (ops/padding.cc).
+// packed: for Pass::kBackwardInput. padding_mode must be kZeros: other modes fold the gradient of a padded x back (ops/pad.cc).
 void backward_input(Context& context, const ConvGeometry& g, Span dy, Span packed, Span mask, Span ratio, Span updated, Span dx);
 
 //   dw[o,c,k] = sum_{n,l} q[n,o,l] * select(mask, x)[n,c, l*stride - pad + k*dilation]

@@ -25,7 +25,8 @@ HOST_DEVICE inline float to_float(Half h) {
   const uint32_t shifted = magnitude << 13;
   const uint32_t normal = magnitude >= 0x7c00u ? shifted | 0x7f800000u : shifted + (112u << 23);
   // Subnormals as integers times 2^-24: correct even where the thread flushes subnormal floats to zero.
-  const float value = magnitude < 0x400u ? static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f : __builtin_bit_cast(float, normal);
+  const float value =
+      magnitude < 0x400u ? static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f : __builtin_bit_cast(float, normal);
   return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, value) | (h.bits & 0x8000u) << 16);
 }
 

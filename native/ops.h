@@ -155,7 +155,7 @@ void conv_forward(Context&, const ConvGeometry&, Span x, Span mask, Span packed,
 void conv_backward_input(Context&, const ConvGeometry&, Span dy, Span packed, Span mask, Span ratio, Span updated, Span dx);
 void conv_backward_weight(Context&, const ConvGeometry&, Span x, Span mask, Span dy, Span ratio, Span updated, Span dw, Span db);
 
-// ops/padding.cc: value is one element, or empty for zero
+// ops/pad.cc: value is one element, or empty for zero
 void pad_axis(Context&, const PadAxis&, Span value, Span x, Span y);
 void pad_axis_backward(Context&, const PadAxis&, Span dy, Span dx);
 
@@ -175,7 +175,7 @@ void strided_copy(Context&, const StridedCopy&, Span x, Span y);
 // ops/reduce.cc: sums are kept in float64 (complex128, int64) whatever the dtype of x, and rounded once to that of y
 void reduce(Context&, ReduceOp, const Reduction&, Span x, Span y);
 
-// ops/loss.cc: mask (bytes, float32 or float64) may be empty. y has one element, or with kNone those of x; weight receives the sum of
+// ops/loss.cc: mask (bytes, or float64 where x is, else float32) may be empty. y has one element, or with kNone those of x; weight receives the sum of
 // the mask (float64, one element), which the backward pass of a mean takes again. dx and dtarget may be empty.
 void loss(Context&, LossOp, LossReduction, const MaskLayout&, Span x, Span target, Span mask, Span y, Span weight);
 void loss_backward(Context&, LossOp, LossReduction, const MaskLayout&, Span x, Span target, Span mask, Span weight, Span dy, Span dx,

@@ -58,7 +58,7 @@ if (build('build/asan', 'address,undefined')) {
     [mocha, '--no-config', '--require', 'tsx', '--timeout', '0', '--reporter', 'dot', ...specs],
     {
       LD_PRELOAD: preload(),
-      ASAN_OPTIONS: 'detect_leaks=0',
+      ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
       UBSAN_OPTIONS: UNDEFINED,
       PARTIALCONV_ADDON: join(root, 'build', 'asan', 'Release', 'partialconv.node'),
     },

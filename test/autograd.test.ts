@@ -12,7 +12,10 @@ describe('backward', () => {
     const [x, w] = [leaf(1, 2), leaf(3, 4)];
     const h = x.mul(w);
     h.mul(h).add(h).sum().backward(); // d/dh = 2h + 1
-    expect([gradOf(x), gradOf(w)]).to.deep.equal([[21, 68], [7, 34]]);
+    expect([gradOf(x), gradOf(w)]).to.deep.equal([
+      [21, 68],
+      [7, 34],
+    ]);
   });
 
   it('adds up over several calls, in the same tensor', () => {
@@ -30,12 +33,17 @@ describe('backward', () => {
     const [a, b, given] = [leaf(1, 2), leaf(3, 4), tensor([1, 1])];
     a.add(b).backward(given);
     a.grad?.fill_(9);
-    expect([gradOf(b), given.toArray()]).to.deep.equal([[1, 1], [1, 1]]);
+    expect([gradOf(b), given.toArray()]).to.deep.equal([
+      [1, 1],
+      [1, 1],
+    ]);
     const c = leaf(1);
     c.backward();
     expect(gradOf(c)).to.deep.equal([1]);
     const [d, e] = [leaf(1), leaf(2)];
-    d.reshape([1]).add(e.reshape([1])).backward();
+    d.reshape([1])
+      .add(e.reshape([1]))
+      .backward();
     d.grad?.fill_(5);
     expect(gradOf(e)).to.deep.equal([1]);
   });
@@ -228,11 +236,19 @@ describe('backward says', () => {
       [() => tensor([1]).backward(), ShapeError, 'backward: a float32 tensor of shape [1] does not require gradients and has no graph'],
       [() => y.backward(), ShapeError, 'backward: a gradient can be left out for one element only, but the tensor has shape [2]'],
       [() => y.backward(zeros([3])), ShapeError, 'backward: expected a gradient of shape [2], but got a float32 tensor of shape [3]'],
-      [() => y.backward(zeros([2], { dtype: 'float64' })), DTypeError, 'backward: expected a gradient of dtype float32, but got a float64 tensor of shape [2]'],
+      [
+        () => y.backward(zeros([2], { dtype: 'float64' })),
+        DTypeError,
+        'backward: expected a gradient of dtype float32, but got a float64 tensor of shape [2]',
+      ],
       [() => y.backward([1, 2] as never), DTypeError, 'backward: expected the gradient to be a tensor, but got [1, 2]'],
       [() => y.backward(zeros([2]), { retain: true } as object), ShapeError, 'backward: unknown option "retain"'],
       [() => y.backward(zeros([2]), { retainGraph: 1 as never }), ShapeError, 'backward: expected retainGraph to be a boolean, but got 1'],
-      [() => sum(x.to('complex64')).backward(), DTypeError, 'backward: a gradient can be left out for real numbers only, but the tensor is complex64'],
+      [
+        () => sum(x.to('complex64')).backward(),
+        DTypeError,
+        'backward: a gradient can be left out for real numbers only, but the tensor is complex64',
+      ],
     ];
     for (const [f, type, message] of messages) {
       const error = expectTyped(f, message);

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { buildWithCMake, cmakeFolder, root } from './support/cmake_build';
+import { cmakeFolder, needsCMakeBuild, root } from './support/cmake_build';
 
 interface Digest {
   addon: string;
@@ -20,8 +20,8 @@ describe('the builds by node-gyp and by cmake-js', () => {
   let gyp: Digest;
   let cmake: Digest;
 
+  needsCMakeBuild();
   before(() => {
-    buildWithCMake();
     gyp = digestOf(join(root, 'build', 'Release', 'partialconv.node'));
     cmake = digestOf(join(cmakeFolder, 'partialconv.node'));
   });

@@ -49,10 +49,18 @@ describe('zeros, ones and full', () => {
       [() => ones([2], { dtpe: 'float32' } as object), ShapeError, 'ones: unknown option "dtpe"; did you mean "dtype"?'],
       [() => ones([2], { dims: [3] } as object), ShapeError, 'ones: unknown option "dims"'],
       [() => ones([2], { dtype: 'float32', type: 'float64' }), ShapeError, 'ones: option "dtype" is given twice'],
-      [() => zeros([2], { dtype: 'int32', requiresGrad: true }), DTypeError, 'only tensors of floating point and complex dtype can require gradients'],
+      [
+        () => zeros([2], { dtype: 'int32', requiresGrad: true }),
+        DTypeError,
+        'only tensors of floating point and complex dtype can require gradients',
+      ],
       [() => zeros([2], { requiresGrad: 1 as never }), DTypeError, 'requiresGrad: expected a boolean, but got 1'],
       [() => full([2], 300, { dtype: 'uint8' }), DTypeError, 'full: 300 cannot be converted to uint8 without overflow (0 to 255)'],
-      [() => full([2], { re: 0, im: 1 }, { dtype: 'float32' }), DTypeError, 'full: the complex number 0 + 1i cannot be converted to float32'],
+      [
+        () => full([2], { re: 0, im: 1 }, { dtype: 'float32' }),
+        DTypeError,
+        'full: the complex number 0 + 1i cannot be converted to float32',
+      ],
       [() => full([2], 'a' as never), DTypeError, 'full: expected a number, a boolean or {re, im}, but got "a"'],
       [() => full([2], null as never), DTypeError, 'but got null'],
       [() => full([2], 1n as never), DTypeError, 'but got 1n'],
@@ -83,7 +91,10 @@ describe('arange', () => {
     expect(arange(5, 0, -2).toArray()).to.deep.equal([5, 3, 1]);
     expect(arange(0, 1, 0.25, { dtype: 'float64' }).toArray()).to.deep.equal([0, 0.25, 0.5, 0.75]);
     expect(arange(3, { dtype: 'int32' }).toArray()).to.deep.equal([0, 1, 2]);
-    expect(arange(0, 2, { dtype: 'complex64' }).toArray()).to.deep.equal([{ re: 0, im: 0 }, { re: 1, im: 0 }]);
+    expect(arange(0, 2, { dtype: 'complex64' }).toArray()).to.deep.equal([
+      { re: 0, im: 0 },
+      { re: 1, im: 0 },
+    ]);
     expect(arange(0).shape).to.deep.equal([0]);
     expect(arange(2, 2).dtype).to.equal('float32');
     expect(arange(0, 1, 2 ** -10).size).to.equal(1024);

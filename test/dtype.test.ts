@@ -39,7 +39,8 @@ describe('dtypes', () => {
     expect(isDType('toString')).to.equal(false);
     const names = 'float32, float64, float16, bfloat16, complex64, complex128, int32, uint8, bool';
     expect(expectTyped(() => checkDType('op', 'half')).message).to.equal(`op: expected a dtype (${names}), but got "half"`);
-    for (const wrong of [null, 3, {}, [], Symbol('float32')]) expect(expectTyped(() => checkDType('op', wrong))).to.be.instanceOf(DTypeError);
+    for (const wrong of [null, 3, {}, [], Symbol('float32')])
+      expect(expectTyped(() => checkDType('op', wrong))).to.be.instanceOf(DTypeError);
   });
 
   it('have ranges', () => {
@@ -47,8 +48,16 @@ describe('dtypes', () => {
     checkFits('op', -0.9, 'uint8');
     checkFits('op', -(2 ** 31), 'int32');
     checkFits('op', Number.NaN, 'float16');
-    for (const [value, dtype] of [[256, 'uint8'], [-1, 'uint8'], [2 ** 31, 'int32'], [Number.NaN, 'int32'], [Number.POSITIVE_INFINITY, 'uint8']] as const) {
-      expect(expectTyped(() => checkFits('op', value, dtype)).message).to.contain(`op: ${value} cannot be converted to ${dtype} without overflow`);
+    for (const [value, dtype] of [
+      [256, 'uint8'],
+      [-1, 'uint8'],
+      [2 ** 31, 'int32'],
+      [Number.NaN, 'int32'],
+      [Number.POSITIVE_INFINITY, 'uint8'],
+    ] as const) {
+      expect(expectTyped(() => checkFits('op', value, dtype)).message).to.contain(
+        `op: ${value} cannot be converted to ${dtype} without overflow`,
+      );
     }
   });
 });

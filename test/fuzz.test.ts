@@ -1,6 +1,6 @@
 // Random convolutions on every instruction set and with one and two threads, against the reference. The time box is
 // PARTIALCONV_FUZZ_SECONDS; PARTIALCONV_FUZZ_SEED starts the sequence, and a failure names the seed that runs its case alone.
-import { getNumThreads, setNumThreads, Conv1d, Conv2d, PartialConv1d, PartialConv2d, type Tensor } from '../ts';
+import { Conv1d, Conv2d, getNumThreads, PartialConv1d, PartialConv2d, setNumThreads, type Tensor } from '../ts';
 import { native } from '../ts/native';
 import * as reference from './reference';
 import { type ConvCase, randomCase } from './support/conv_cases';
@@ -75,7 +75,11 @@ class Fuzzed {
     const run = (v: reference.Values, w: reference.Values, b: reference.Values | null, dy?: reference.Values) => {
       const y = c.partial ? reference.partialConv(v, mask, w, b, options, isFloat).y : reference.conv(v, w, b, options);
       const g = dy ?? this.values(y.shape, 8);
-      return { y, g, back: c.partial ? reference.partialConvBackward(v, mask, w, g, options, isFloat) : reference.convBackward(v, w, g, options) };
+      return {
+        y,
+        g,
+        back: c.partial ? reference.partialConvBackward(v, mask, w, g, options, isFloat) : reference.convBackward(v, w, g, options),
+      };
     };
     const { y, g, back } = run(x, weight, bias);
     const sizes = c.partial ? run(absolute(x), absolute(weight), bias && absolute(bias), absolute(g)) : { y, back };
@@ -85,7 +89,11 @@ class Fuzzed {
       ['dw', back.dw, sizes.back.dw],
       ['db', back.db, sizes.back.db],
     ] as const;
-    const terms = Math.max(reference.sizeOf(weight.shape.slice(1)), reference.sizeOf(weight.shape) / (weight.shape[1] as number), y.data.length / c.outChannels);
+    const terms = Math.max(
+      reference.sizeOf(weight.shape.slice(1)),
+      reference.sizeOf(weight.shape) / (weight.shape[1] as number),
+      y.data.length / c.outChannels,
+    );
     return { x, mask, isFloat, dy: g, results, terms };
   }
 
@@ -155,7 +163,9 @@ describe(`fuzzed convolutions (seed ${SEED}, ${LEVELS.join(', ')})`, () => {
             fuzzed.check(guards);
           } catch (error) {
             const how = `PARTIALCONV_FUZZ_SEED=${seed} PARTIALCONV_FUZZ_SECONDS=0 runs this case alone`;
-            throw new Error(`${level}, ${count} threads, ${JSON.stringify(c)}\n${how}\n${error instanceof Error ? error.message : error}`, { cause: error });
+            throw new Error(`${level}, ${count} threads, ${JSON.stringify(c)}\n${how}\n${error instanceof Error ? error.message : error}`, {
+              cause: error,
+            });
           }
         }
       seed = (seed + 1) % 2 ** 31;

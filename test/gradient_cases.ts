@@ -1,6 +1,6 @@
-// One table of finite-difference cases: every public function, method and layer with a gradient has a line here.
+// One long table of finite-difference cases: every public function, method and layer with a gradient has a line here.
 import * as api from '../ts';
-import { BatchNorm1d, ConvModern1d, type DType, Module, type Tensor } from '../ts';
+import { BatchNorm1d, ConvModern1d, type DType, type Module, type Tensor } from '../ts';
 import { generate } from './goldens/load';
 import type { Values } from './reference';
 import { toTensor } from './support/tensors';
@@ -13,6 +13,8 @@ export interface GradientCase {
   readonly f: (inputs: Tensor[]) => Tensor;
   readonly tolerance: number;
 }
+
+const all = { ...api };
 
 type F = (...inputs: Tensor[]) => Tensor;
 
@@ -32,7 +34,12 @@ function add(name: string, what: string, inputs: readonly (Values | number[])[],
 /** The same for real and complex inputs. */
 function both(name: string, shapes: readonly number[][], f: F): void {
   add(name, 'real', shapes, f);
-  add(name, 'complex', shapes.map((shape) => input(shape, true)), f);
+  add(
+    name,
+    'complex',
+    shapes.map((shape) => input(shape, true)),
+    f,
+  );
 }
 
 /** A float64 tensor that wants no gradient. */
@@ -44,17 +51,31 @@ const mask = (...shape: number[]): Tensor => constant('mask', shape, 'bool');
 // --- element-wise -------------------------------------------------------------------------------------------------------
 
 const positive = scaled(input([2, 3]), 0.25, 1);
-for (const op of ['neg', 'exp', 'tanh', 'sigmoid'] as const) both(op, [[2, 3]], (x) => api[op](scaledBy(x)));
+for (const op of ['neg', 'exp', 'tanh', 'sigmoid'] as const) both(op, [[2, 3]], (x) => all[op](scaledBy(x)));
 for (const op of ['sqrt', 'log'] as const) {
-  add(op, 'real', [positive], api[op]);
-  add(op, 'complex', [scaled(input([2, 3], true), 0.25, 1)], api[op]);
+  add(op, 'real', [positive], all[op]);
+  add(op, 'complex', [scaled(input([2, 3], true), 0.25, 1)], all[op]);
 }
 both('abs', [[2, 3]], api.abs);
 add('relu', '', [[4, 5]], api.relu);
 for (const op of ['add', 'sub', 'mul'] as const) {
-  both(op, [[2, 3], [2, 3]], api[op]);
-  both(op, [[2, 1, 3], [4, 1]], api[op]);
-  both(op, [[2, 3]], (x) => api[op](x, 1.5));
+  both(
+    op,
+    [
+      [2, 3],
+      [2, 3],
+    ],
+    all[op],
+  );
+  both(
+    op,
+    [
+      [2, 1, 3],
+      [4, 1],
+    ],
+    all[op],
+  );
+  both(op, [[2, 3]], (x) => all[op](x, 1.5));
 }
 add('div', 'broadcast', [[2, 3], scaled(input([3]), 0.25, 1)], api.div, 1e-5);
 add('div', 'complex', [input([2, 3], true), scaled(input([2, 1], true), 0.25, 1)], api.div, 1e-5);
@@ -63,7 +84,15 @@ add('pow', 'exponent 3', [[2, 3]], (x) => api.pow(x, 3));
 add('pow', 'both', [positive, [3]], api.pow, 1e-5);
 add('cast', 'to float64', [[2, 3]], (x) => api.cast(api.cast(x, 'complex128'), 'float64'));
 add('to', 'dtype', [[2, 3]], (x) => api.to(api.to(x, 'complex128'), 'float64'));
-add('complex', '', [[2, 3], [2, 3]], api.complex);
+add(
+  'complex',
+  '',
+  [
+    [2, 3],
+    [2, 3],
+  ],
+  api.complex,
+);
 add('complex', 'one of both', [[2, 3]], (x) => api.complex(x, constant('fine', [2, 3])));
 
 /** A quarter of x, where third derivatives are small enough for differences. */
@@ -85,7 +114,15 @@ both('squeeze', [[2, 1, 3]], (x) => api.squeeze(x));
 both('unsqueeze', [[2, 3]], (x) => api.unsqueeze(x, 1));
 both('flatten', [[2, 3, 4]], (x) => api.flatten(x, 1));
 both('clone', [[2, 3]], api.clone);
-both('concat', [[2, 3], [2, 1], [2, 2]], (...list) => api.concat(list, 1));
+both(
+  'concat',
+  [
+    [2, 3],
+    [2, 1],
+    [2, 2],
+  ],
+  (...list) => api.concat(list, 1),
+);
 
 // --- convolution --------------------------------------------------------------------------------------------------------
 
@@ -110,20 +147,36 @@ for (const options of ALL_OPTIONS) {
     const m2 = multiChannel ? mask(1, 4, 5, 6) : mask(5, 6);
     const what = `${text}, ${multiChannel ? 'a mask per channel' : 'one mask'}`;
     add('partialConv1d', what, [[2, 4, 9], [4, c, 3], [4]], (x, w, b) => api.partialConv1d(x, m1, w, b, { ...options, multiChannel }));
-    add('partialConv2d', what, [[1, 4, 5, 6], [2, c, 3, 2], [2]], (x, w, b) => api.partialConv2d(x, m2, w, b, { ...options, multiChannel }));
+    add('partialConv2d', what, [[1, 4, 5, 6], [2, c, 3, 2], [2]], (x, w, b) =>
+      api.partialConv2d(x, m2, w, b, { ...options, multiChannel }),
+    );
   }
 }
-add('conv1d', 'complex', [input([2, 2, 7], true), input([3, 2, 3], true), input([3], true)], (x, w, b) => api.conv1d(x, w, b, { padding: 1 }));
-add('conv1d', 'unbatched, no bias', [[2, 7], [3, 2, 3]], (x, w) => api.conv1d(x, w));
+add('conv1d', 'complex', [input([2, 2, 7], true), input([3, 2, 3], true), input([3], true)], (x, w, b) =>
+  api.conv1d(x, w, b, { padding: 1 }),
+);
+add(
+  'conv1d',
+  'unbatched, no bias',
+  [
+    [2, 7],
+    [3, 2, 3],
+  ],
+  (x, w) => api.conv1d(x, w),
+);
 add('partialConv1d', 'no mask', [[2, 2, 7], [3, 2, 3], [3]], (x, w, b) => api.partialConv1d(x, null, w, b, { padding: 2 }));
-add('partialConv1d', 'a soft mask', [[2, 2, 7], [3, 2, 3], [3]], (x, w, b) => api.partialConv1d(x, constant('soft', [7]), w, b, { padding: 1 }));
+add('partialConv1d', 'a soft mask', [[2, 2, 7], [3, 2, 3], [3]], (x, w, b) =>
+  api.partialConv1d(x, constant('soft', [7]), w, b, { padding: 1 }),
+);
 add('partialConv1d', 'eps, all channels counted', [[2, 4, 7], [4, 2, 3], [4]], (x, w, b) =>
   api.partialConv1d(x, mask(2, 4, 7), w, b, { groups: 2, multiChannel: true, countGroups: false, eps: 0.25 }),
 );
 add('partialConv1d', 'complex', [input([2, 2, 7], true), input([3, 2, 3], true), input([3], true)], (x, w, b) =>
   api.partialConv1d(x, mask(2, 1, 7), w, b, { padding: 1 }),
 );
-add('partialConv1d', 'empty windows', [[1, 2, 24], [2, 2, 3], [2]], (x, w, b) => api.partialConv1d(x, constant('sparse', [24], 'bool'), w, b));
+add('partialConv1d', 'empty windows', [[1, 2, 24], [2, 2, 3], [2]], (x, w, b) =>
+  api.partialConv1d(x, constant('sparse', [24], 'bool'), w, b),
+);
 // No gradient flows through the scale, which depends on the weight: that is checked without a mask.
 for (const [name, conv, x, w, m] of [
   ['maskedConv1d', api.maskedConv1d, [2, 4, 9], [4, 2, 3], [2, 4, 9]],
@@ -165,16 +218,49 @@ for (const [name, resize, shape] of [
 }
 
 for (const op of ['mseLoss', 'l1Loss'] as const) {
-  for (const reduction of ['mean', 'sum', 'none'] as const) add(op, reduction, [[2, 5], [2, 5]], (x, t) => api[op](x, t, { reduction }));
+  for (const reduction of ['mean', 'sum', 'none'] as const)
+    add(
+      op,
+      reduction,
+      [
+        [2, 5],
+        [2, 5],
+      ],
+      (x, t) => all[op](x, t, { reduction }),
+    );
 }
 for (const op of ['maskedMseLoss', 'maskedL1Loss'] as const) {
   for (const reduction of ['mean', 'sum', 'none'] as const) {
-    add(op, reduction, [[2, 3, 5], [2, 3, 5]], (x, t) => api[op](x, t, mask(2, 1, 5), { reduction }));
+    add(
+      op,
+      reduction,
+      [
+        [2, 3, 5],
+        [2, 3, 5],
+      ],
+      (x, t) => all[op](x, t, mask(2, 1, 5), { reduction }),
+    );
   }
-  add(op, 'a soft mask', [[2, 3, 5], [2, 3, 5]], (x, t) => api[op](x, t, constant('soft', [5])));
+  add(
+    op,
+    'a soft mask',
+    [
+      [2, 3, 5],
+      [2, 3, 5],
+    ],
+    (x, t) => all[op](x, t, constant('soft', [5])),
+  );
 }
 
-add('defineOp', '', [[2, 3], [2, 3]], (a, b) => ownProduct(a, b));
+add(
+  'defineOp',
+  '',
+  [
+    [2, 3],
+    [2, 3],
+  ],
+  (a, b) => ownProduct(a, b),
+);
 const ownProduct = api.defineOp({
   name: 'ownProduct',
   forward(call, a: Tensor, b: Tensor) {
@@ -199,15 +285,24 @@ function withParameters<M extends Module>(layer: M, parameters: readonly Tensor[
 }
 
 /** A layer as a function of x and all of its parameters. */
-function layer<M extends Module>(name: string, make: () => M, x: number[], forward: (layer: M, x: Tensor) => Tensor, tolerance?: number): void {
+function layer<M extends Module>(
+  name: string,
+  make: () => M,
+  x: number[],
+  forward: (layer: M, x: Tensor) => Tensor,
+  tolerance?: number,
+): void {
   const inDouble = () => make().to('float64');
-  const parameters = inDouble().parameters().map((p) => scaled(input(p.shape), 0.5));
+  const parameters = inDouble()
+    .parameters()
+    .map((p) => scaled(input(p.shape), 0.5));
   const what = String(make()).replaceAll(/\s+/g, ' ');
   add(name, what, [x, ...parameters], (x, ...rest) => forward(withParameters(inDouble(), rest), x), tolerance);
 }
 
 type Forward = Module & { forward(x: Tensor): Tensor };
-const simple = (make: () => Forward, x: number[], tolerance?: number) => layer(make().constructor.name, make, x, (l, x) => l.forward(x), tolerance);
+const simple = (make: () => Forward, x: number[], tolerance?: number) =>
+  layer(make().constructor.name, make, x, (l, x) => l.forward(x), tolerance);
 
 simple(() => new api.Conv1d(2, 3, 3, { padding: 1 }), [2, 2, 7]);
 simple(() => new api.Conv2d(2, 3, 3), [1, 2, 4, 5]);
@@ -228,19 +323,88 @@ simple(() => new ConvModern1d(2, 3, { stride: 2, scaler: 'up', normalizer: 'batc
 simple(() => new api.ConvModern2d(2, 2, { normalizer: 'null' }), [1, 2, 4, 4]);
 simple(() => new api.Sequential(new api.Conv1d(1, 2, 3), new BatchNorm1d(2), new api.ReLU()), [2, 1, 6], NORM);
 
-layer('PartialConv1d', () => new api.PartialConv1d(2, 3, 3, { padding: 1 }), [2, 2, 7], (l, x) => l.forward(x, mask(2, 1, 7)));
-layer('PartialConv2d', () => new api.PartialConv2d(2, 3, 3, { multiChannel: true }), [1, 2, 4, 5], (l, x) => l.forward(x, mask(1, 2, 4, 5)));
-layer('MaskedConv1d', () => new api.MaskedConv1d(2, 3, 3, { padding: 1 }), [2, 2, 7], (l, x) => l.forward(x)[0]);
-layer('MaskedConv2d', () => new api.MaskedConv2d(2, 3, 3, { padding: 1 }), [1, 2, 4, 5], (l, x) => l.forward(x)[0]);
-layer('MaskedBatchNorm1d', () => new api.MaskedBatchNorm1d(2), [3, 2, 5], (l, x) => l.forward(x, mask(3, 1, 5)), NORM);
-layer('MaskedBatchNorm2d', () => new api.MaskedBatchNorm2d(2), [2, 2, 3, 3], (l, x) => l.forward(x, mask(2, 2, 3, 3)), NORM);
-layer('MaskedInstanceNorm1d', () => new api.MaskedInstanceNorm1d(2, { affine: true }), [3, 2, 5], (l, x) => l.forward(x, mask(3, 1, 5)), NORM);
-layer('MaskedInstanceNorm2d', () => new api.MaskedInstanceNorm2d(2), [2, 2, 3, 3], (l, x) => l.forward(x, mask(2, 1, 3, 3)), NORM);
-layer('ApplyMask', () => new api.ApplyMask(), [2, 2, 5], (l, x) => l.forward(x, mask(2, 1, 5)));
-layer('UnMask', () => new api.UnMask({ eps: 0.5 }), [2, 2, 5], (l, x) => l.forward(x, constant('soft', [5])));
-layer('MaskedSpatialMean', () => new api.MaskedSpatialMean(), [2, 2, 5], (l, x) => l.forward(x, mask(2, 1, 5))[0]);
-layer('MaskedUnshuffle1d', () => new api.MaskedUnshuffle1d(2), [2, 2, 6], (l, x) => l.forward(x, mask(2, 1, 6))[0]);
-layer('MaskedUnshuffle2d', () => new api.MaskedUnshuffle2d(2), [1, 2, 4, 4], (l, x) => l.forward(x, mask(1, 1, 4, 4))[0]);
+layer(
+  'PartialConv1d',
+  () => new api.PartialConv1d(2, 3, 3, { padding: 1 }),
+  [2, 2, 7],
+  (l, x) => l.forward(x, mask(2, 1, 7)),
+);
+layer(
+  'PartialConv2d',
+  () => new api.PartialConv2d(2, 3, 3, { multiChannel: true }),
+  [1, 2, 4, 5],
+  (l, x) => l.forward(x, mask(1, 2, 4, 5)),
+);
+layer(
+  'MaskedConv1d',
+  () => new api.MaskedConv1d(2, 3, 3, { padding: 1 }),
+  [2, 2, 7],
+  (l, x) => l.forward(x)[0],
+);
+layer(
+  'MaskedConv2d',
+  () => new api.MaskedConv2d(2, 3, 3, { padding: 1 }),
+  [1, 2, 4, 5],
+  (l, x) => l.forward(x)[0],
+);
+layer(
+  'MaskedBatchNorm1d',
+  () => new api.MaskedBatchNorm1d(2),
+  [3, 2, 5],
+  (l, x) => l.forward(x, mask(3, 1, 5)),
+  NORM,
+);
+layer(
+  'MaskedBatchNorm2d',
+  () => new api.MaskedBatchNorm2d(2),
+  [2, 2, 3, 3],
+  (l, x) => l.forward(x, mask(2, 2, 3, 3)),
+  NORM,
+);
+layer(
+  'MaskedInstanceNorm1d',
+  () => new api.MaskedInstanceNorm1d(2, { affine: true }),
+  [3, 2, 5],
+  (l, x) => l.forward(x, mask(3, 1, 5)),
+  NORM,
+);
+layer(
+  'MaskedInstanceNorm2d',
+  () => new api.MaskedInstanceNorm2d(2),
+  [2, 2, 3, 3],
+  (l, x) => l.forward(x, mask(2, 1, 3, 3)),
+  NORM,
+);
+layer(
+  'ApplyMask',
+  () => new api.ApplyMask(),
+  [2, 2, 5],
+  (l, x) => l.forward(x, mask(2, 1, 5)),
+);
+layer(
+  'UnMask',
+  () => new api.UnMask({ eps: 0.5 }),
+  [2, 2, 5],
+  (l, x) => l.forward(x, constant('soft', [5])),
+);
+layer(
+  'MaskedSpatialMean',
+  () => new api.MaskedSpatialMean(),
+  [2, 2, 5],
+  (l, x) => l.forward(x, mask(2, 1, 5))[0],
+);
+layer(
+  'MaskedUnshuffle1d',
+  () => new api.MaskedUnshuffle1d(2),
+  [2, 2, 6],
+  (l, x) => l.forward(x, mask(2, 1, 6))[0],
+);
+layer(
+  'MaskedUnshuffle2d',
+  () => new api.MaskedUnshuffle2d(2),
+  [1, 2, 4, 4],
+  (l, x) => l.forward(x, mask(1, 1, 4, 4))[0],
+);
 layer(
   'MaskedSequential',
   () => new api.MaskedSequential(new api.PartialConv1d(1, 2, 3, { padding: 1 }), new api.MaskedBatchNorm1d(2)),

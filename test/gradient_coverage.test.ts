@@ -71,8 +71,15 @@ describe('the table of gradient cases', () => {
     const named = new Set([...covered, ...Object.values(WITHOUT_GRADIENT).flat()]);
     const callable = Object.entries(api).flatMap(([name, value]) => (typeof value === 'function' ? [name] : []));
     expect(callable.filter((name) => !named.has(name))).to.deep.equal([]);
-    expect([...named].filter((name) => !callable.includes(name)), 'names that no longer exist').to.deep.equal([]);
-    expect(Object.values(WITHOUT_GRADIENT).flat().filter((name) => covered.has(name))).to.deep.equal([]);
+    expect(
+      [...named].filter((name) => !callable.includes(name)),
+      'names that no longer exist',
+    ).to.deep.equal([]);
+    expect(
+      Object.values(WITHOUT_GRADIENT)
+        .flat()
+        .filter((name) => covered.has(name)),
+    ).to.deep.equal([]);
   });
 
   it('has every method of Tensor', () => {
@@ -90,7 +97,19 @@ describe('the table of gradient cases', () => {
   });
 
   it('records every op under the name of the function or layer that the user called', () => {
-    const own = ['conv1d', 'conv2d', 'partialConv1d', 'maskedConv2d', 'pad', 'batchNorm', 'prelu', 'resize1d', 'mseLoss', 'maskedL1Loss', 'Conv1d'];
+    const own = [
+      'conv1d',
+      'conv2d',
+      'partialConv1d',
+      'maskedConv2d',
+      'pad',
+      'batchNorm',
+      'prelu',
+      'resize1d',
+      'mseLoss',
+      'maskedL1Loss',
+      'Conv1d',
+    ];
     for (const name of own) expect(recorded.get(name), name).to.include(name);
   });
 });

@@ -3,12 +3,12 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { buildWithCMake, cmakeFolder } from './support/cmake_build';
+import { cmakeFolder, needsCMakeBuild } from './support/cmake_build';
 
 const sources = readdirSync(join(__dirname, 'native')).filter((name) => name.endsWith('_test.cc'));
 
 describe('native tests', () => {
-  before(buildWithCMake);
+  needsCMakeBuild();
 
   it('exist', () => expect(sources).to.include('engine_test.cc'));
 

@@ -38,7 +38,7 @@ describe('checkOptions', () => {
     for (const wrong of [3, 'stride', true, [1], zeros([1]), () => 1, new Map(), 2n, Symbol('s')]) {
       expect(expectTyped(() => checkOptions('conv1d', wrong, KNOWN))).to.be.instanceOf(ShapeError);
     }
-    expect(message([1])).to.equal('conv1d: expected an options object, but got an object (Array)');
+    expect(message([1])).to.equal('conv1d: expected an options object, but got [1]');
     expect(message(3)).to.equal('conv1d: expected an options object, but got 3');
   });
 });

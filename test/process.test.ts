@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { buildWithCMake, cmakeFolder, root } from './support/cmake_build';
+import { cmakeFolder, needsCMakeBuild, root } from './support/cmake_build';
 
 interface Ending {
   status: number | null;
@@ -83,6 +83,7 @@ describe('a process', () => {
 });
 
 describe('loading', () => {
+  needsCMakeBuild();
   const folder = mkdtempSync(join(tmpdir(), 'partialconv-load-'));
   after(() => rmSync(folder, { recursive: true }));
 
@@ -112,7 +113,6 @@ describe('loading', () => {
   });
 
   it('an addon of another version is refused', () => {
-    buildWithCMake();
     const { name, message } = loadError(join(cmakeFolder, 'stale_addon.node'));
     expect(name).to.equal('DeviceError');
     expect(message).to.include('it is a build of another version (ABI 0, expected ');

@@ -73,7 +73,7 @@ describe('rules of the TypeScript sources', () => {
     ['device'],
     ['native'],
     ['dtype', 'options'],
-    ['errors'],
+    ['describe', 'errors'],
   ];
   const sources = filesIn('ts').filter((file) => file.endsWith('.ts'));
   const moduleOf = (file: string) => file.replace(/^ts\//, '').replace(/\.ts$/, '');

@@ -189,7 +189,7 @@ function countStorages(fn: () => void): number {
     made.push(storage);
     return storage;
   };
-  warmUp = () => void (made.length = 0);
+  warmUp = () => void made.splice(0);
   try {
     fn();
   } finally {
@@ -223,7 +223,10 @@ describe('a second backward()', () => {
   it('with retainGraph adds the same gradients again', () => {
     const layer = new PartialConv1d(2, 3, 3);
     const x = leaf(1, 2, 9);
-    const y = layer.forward(x, tensor([1, 1, 0, 0, 0, 1, 1, 1, 0])).pow(2).sum();
+    const y = layer
+      .forward(x, tensor([1, 1, 0, 0, 0, 1, 1, 1, 0]))
+      .pow(2)
+      .sum();
     y.backward(undefined, { retainGraph: true });
     const once = [x, layer.weight, layer.bias as Tensor].map((t) => t.grad?.clone() as Tensor);
     y.backward();
@@ -247,8 +250,13 @@ describe('gradients accumulate', () => {
     for (const x of xs) layer.forward(x).sum().backward();
     const parts = layer.weight.grad?.clone() as Tensor;
     layer.zeroGrad();
-    xs.map((x) => layer.forward(x).sum()).reduce((a, b) => add(a, b)).backward();
-    const difference = parts.sub(layer.weight.grad as Tensor).abs().toArray() as number[][][];
+    xs.map((x) => layer.forward(x).sum())
+      .reduce((a, b) => add(a, b))
+      .backward();
+    const difference = parts
+      .sub(layer.weight.grad as Tensor)
+      .abs()
+      .toArray() as number[][][];
     expect(Math.max(...difference.flat(2))).to.be.below(1e-5);
   });
 
@@ -283,7 +291,10 @@ describe('gradients accumulate', () => {
 
   it('in training mode of a normalisation, whose statistics are no part of the graph', () => {
     const norm = new BatchNorm1d(2);
-    norm.forward(leaf(4, 2, 5)).sum().backward();
+    norm
+      .forward(leaf(4, 2, 5))
+      .sum()
+      .backward();
     expect(norm.parameters().every((p) => p.grad !== null)).to.equal(true);
   });
 });

@@ -1,7 +1,7 @@
 // Tensor: its properties, the live data and copies of it, versions and the shared mark, dispose, using, tidy.
 import { expect } from 'chai';
-import { context } from '../ts/context';
 import { type Device, DisposedError, type DType, DTypeError, fromBuffer, ones, Tensor, tensor, tidy, zeros } from '../ts';
+import { context } from '../ts/context';
 import { Storage } from '../ts/storage';
 import { empty } from '../ts/tensor';
 import { expectTyped } from './support/typed_errors';
@@ -20,7 +20,9 @@ describe('a tensor', () => {
   });
 
   it('is not made by its constructor', () => {
-    expect(expectTyped(() => new (Tensor as unknown as new (...args: unknown[]) => Tensor)([1, 2])).message).to.contain('tensors are made by tensor()');
+    expect(expectTyped(() => new (Tensor as unknown as new (...args: unknown[]) => Tensor)([1, 2])).message).to.contain(
+      'tensors are made by tensor()',
+    );
   });
 
   it('takes requiresGrad on leaves of floating point and complex dtype', () => {
@@ -107,7 +109,15 @@ describe('dispose', () => {
     x.dispose();
     expect([x.disposed, array.length]).to.deep.equal([true, 0]);
     const uses: (() => unknown)[] = [() => x.data, () => x.readSync(), () => x.toArray(), () => x.item(), () => x.add(1), () => x.add_(1)];
-    for (const use of [...uses, () => x.reshape([2]), () => x.sum(), () => x.detach(), () => x.clone(), () => x.contiguous(), () => ones([2]).add(x)]) {
+    for (const use of [
+      ...uses,
+      () => x.reshape([2]),
+      () => x.sum(),
+      () => x.detach(),
+      () => x.clone(),
+      () => x.contiguous(),
+      () => ones([2]).add(x),
+    ]) {
       expect(expectTyped(use)).to.be.instanceOf(DisposedError);
     }
     expect(expectTyped(() => x.sum()).message).to.equal('sum: the tensor of shape [2] was disposed');

@@ -60,7 +60,9 @@ class Node {
     }
     this.saved.forEach((t, i) => {
       if (t !== null && t.storage.version !== this.versions[i]) {
-        throw new ShapeError(`backward: a tensor that ${this.op} needs (shape ${formatShape(t.shape)}) was changed in place after it was used`);
+        throw new ShapeError(
+          `backward: a tensor that ${this.op} needs (shape ${formatShape(t.shape)}) was changed in place after it was used`,
+        );
       }
     });
     return this.backward(gradOutput, needs, this.saved);
@@ -90,56 +92,19 @@ export const needsNode = (inputs: readonly (Tensor | null | undefined)[]): boole
  * Records on `output` how to compute the gradients of `inputs`; does nothing where no input requires one.
  * @param saved what `backward` needs of the forward pass
  */
-export function record(op: string, output: Tensor, inputs: readonly Maybe<Tensor>[], saved: readonly Maybe<Tensor>[], backward: BackwardFn): Tensor {
+export function record(
+  op: string,
+  output: Tensor,
+  inputs: readonly Maybe<Tensor>[],
+  saved: readonly Maybe<Tensor>[],
+  backward: BackwardFn,
+): Tensor {
   if (needsNode(inputs)) output.node = new Node(op, inputs, saved, backward);
   return output;
 }
 
 /** Runs fn without recording: what it computes requires no gradient. Works with async functions. */
 export const noGrad = <T>(fn: () => T): T => withContext({ recording: false }, fn);
-
-/**
- * Runs fn and frees every tensor made inside, except those that it returns (alone, or in arrays and plain objects), and gradients
- * of tensors that live on. Works with async functions.
- */
-export function tidy<T>(fn: () => T): T {
-  const scope = new Set<Tensor>();
-  const outer = context().scope;
-  const end = (result: unknown): void => {
-    const kept = new Set<Tensor>();
-    collect(result, kept);
-    for (const t of scope) {
-      if (!kept.has(t)) t.dispose();
-      else outer?.add(t);
-    }
-  };
-  let result: T;
-  try {
-    result = withContext({ scope }, fn);
-  } catch (error) {
-    end(undefined);
-    throw error;
-  }
-  if (result instanceof Promise) {
-    return result.then(
-      (value) => (end(value), value),
-      (error) => {
-        end(undefined);
-        throw error;
-      },
-    ) as T;
-  }
-  end(result);
-  return result;
-}
-
-function collect(value: unknown, into: Set<Tensor>): void {
-  if (value instanceof Tensor) into.add(value);
-  else if (Array.isArray(value)) for (const item of value) collect(item, into);
-  else if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
-    for (const item of Object.values(value)) collect(item, into);
-  }
-}
 
 /** What is reachable from root, each node before its targets. */
 function reverseOrder(root: Target): Target[] {
@@ -165,6 +130,10 @@ function reverseOrder(root: Target): Target[] {
 interface Travelling {
   readonly grad: Tensor;
   readonly owned: boolean;
+}
+
+function release(entry: Travelling | undefined): void {
+  if (entry?.owned) entry.grad.dispose();
 }
 
 /** Adds a gradient into a leaf's grad, which nobody else may share. */
@@ -193,19 +162,24 @@ function accumulateLeaf(leaf: Tensor, { grad, owned }: Travelling): void {
 export function backward(output: Tensor, gradOutput?: Tensor, options: { retainGraph?: boolean } = {}): void {
   checkTensor(output, 'backward');
   const { retainGraph = false } = checkOptions('backward', options, ['retainGraph']);
-  if (typeof retainGraph !== 'boolean') throw new ShapeError(`backward: expected retainGraph to be a boolean, but got ${describe(retainGraph)}`);
+  if (typeof retainGraph !== 'boolean')
+    throw new ShapeError(`backward: expected retainGraph to be a boolean, but got ${describe(retainGraph)}`);
   if (!output.requiresGrad) throw new ShapeError(`backward: ${describe(output)} does not require gradients and has no graph`);
   if (gradOutput === undefined || gradOutput === null) {
     if (output.size !== 1) {
-      throw new ShapeError(`backward: a gradient can be left out for one element only, but the tensor has shape ${formatShape(output.shape)}`);
+      throw new ShapeError(
+        `backward: a gradient can be left out for one element only, but the tensor has shape ${formatShape(output.shape)}`,
+      );
     }
-    if (isComplex(output.dtype)) throw new DTypeError(`backward: a gradient can be left out for real numbers only, but the tensor is ${output.dtype}`);
+    if (isComplex(output.dtype))
+      throw new DTypeError(`backward: a gradient can be left out for real numbers only, but the tensor is ${output.dtype}`);
   } else {
     checkTensor(gradOutput, 'backward', 'the gradient');
     if (String(gradOutput.shape) !== String(output.shape)) {
       throw new ShapeError(`backward: expected a gradient of shape ${formatShape(output.shape)}, but got ${describe(gradOutput)}`);
     }
-    if (gradOutput.dtype !== output.dtype) throw new DTypeError(`backward: expected a gradient of dtype ${output.dtype}, but got ${describe(gradOutput)}`);
+    if (gradOutput.dtype !== output.dtype)
+      throw new DTypeError(`backward: expected a gradient of dtype ${output.dtype}, but got ${describe(gradOutput)}`);
   }
   // Gradients outlive any tidy() around: they are freed here as soon as they have been used.
   untracked(() => propagate(output, gradOutput ?? undefined, retainGraph, null));
@@ -228,7 +202,12 @@ export const leavesOf = (output: Tensor): Tensor[] =>
   reverseOrder(targetOf(output)).filter((target): target is Tensor => target instanceof Tensor && target.requiresGrad);
 
 /** wanted: gradients of these alone are computed and returned, and no leaf's grad changes; null: every leaf's go into its grad. */
-function propagate(output: Tensor, gradOutput: Tensor | undefined, retainGraph: boolean, wanted: ReadonlySet<Target> | null): Map<Target, Tensor> {
+function propagate(
+  output: Tensor,
+  gradOutput: Tensor | undefined,
+  retainGraph: boolean,
+  wanted: ReadonlySet<Target> | null,
+): Map<Target, Tensor> {
   const grads = new Map<Target, Travelling>();
   const found = new Map<Target, Tensor>();
   const root = targetOf(output);
@@ -242,10 +221,8 @@ function propagate(output: Tensor, gradOutput: Tensor | undefined, retainGraph: 
     if (target instanceof Node) {
       if (entry !== undefined) passOn(target, entry, grads, leading);
       if (!retainGraph) target.free();
-    } else if (entry !== undefined) {
-      if (wanted === null) accumulateLeaf(target, entry);
-      else if (entry.owned) entry.grad.dispose();
-    }
+    } else if (entry !== undefined && wanted === null) accumulateLeaf(target, entry);
+    else release(entry);
   }
   return found;
 }
@@ -261,7 +238,12 @@ function leadingTo(wanted: ReadonlySet<Target>, order: readonly Target[]): Set<T
 }
 
 /** Runs a node and adds the gradients it returns to those of its targets; `leading`: to these only. */
-function passOn(node: Node, { grad: gradOutput, owned }: Travelling, grads: Map<Target, Travelling>, leading: ReadonlySet<Target> | null): void {
+function passOn(
+  node: Node,
+  { grad: gradOutput, owned }: Travelling,
+  grads: Map<Target, Travelling>,
+  leading: ReadonlySet<Target> | null,
+): void {
   const needs = node.targets.map((target) => target !== null && (leading?.has(target) ?? true));
   const inputGrads = node.run(gradOutput, needs);
   node.targets.forEach((target, i) => {

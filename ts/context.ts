@@ -38,3 +38,50 @@ export function withContext<T>(change: Partial<Context>, fn: () => T): T {
 
 /** Runs fn so that what it makes survives any tidy() around and records no gradient: for values that are kept. */
 export const untracked = <T>(fn: () => T): T => withContext({ scope: null, recording: false }, fn);
+
+/**
+ * Runs fn and frees every tensor made inside, except those that it returns (alone, or in arrays and plain objects), and gradients
+ * of tensors that live on. Works with async functions.
+ */
+export function tidy<T>(fn: () => T): T {
+  const scope = new Set<Disposable>();
+  const outer = context().scope;
+  const end = (result: unknown): void => {
+    const kept = new Set<unknown>();
+    collect(result, scope, kept);
+    for (const t of scope) {
+      if (!kept.has(t)) t[Symbol.dispose]();
+      else outer?.add(t);
+    }
+  };
+  let result: T;
+  try {
+    result = withContext({ scope }, fn);
+  } catch (error) {
+    end(undefined);
+    throw error;
+  }
+  if (result instanceof Promise) {
+    return result.then(
+      (value) => {
+        end(value);
+        return value;
+      },
+      (error) => {
+        end(undefined);
+        throw error;
+      },
+    ) as T;
+  }
+  end(result);
+  return result;
+}
+
+/** Puts those of a result that are in scope into `into`. */
+function collect(value: unknown, scope: ReadonlySet<unknown>, into: Set<unknown>): void {
+  if (scope.has(value)) into.add(value);
+  else if (Array.isArray(value)) for (const item of value) collect(item, scope, into);
+  else if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
+    for (const item of Object.values(value)) collect(item, scope, into);
+  }
+}

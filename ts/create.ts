@@ -65,7 +65,8 @@ function write(op: string, t: Tensor, value: Scalar): void {
 export const zeros = (shape: Shape, options?: CreateOptions): Tensor => create('zeros', shape, options, 'float32');
 
 /** A tensor of ones, float32 by default; errors as zeros(). */
-export const ones = (shape: Shape, options?: CreateOptions): Tensor => create('ones', shape, options, 'float32', (t) => write('ones', t, 1));
+export const ones = (shape: Shape, options?: CreateOptions): Tensor =>
+  create('ones', shape, options, 'float32', (t) => write('ones', t, 1));
 
 /**
  * A tensor with one value everywhere; of a number float32 by default, of a boolean bool, of {re, im} complex64.
@@ -94,8 +95,15 @@ function rangeArguments(args: readonly unknown[]): { start: number; end: number;
   const numbers = args.filter((value) => typeof value === 'number');
   const rest = args.slice(numbers.length);
   const [first = Number.NaN, second, step = 1] = numbers;
-  if (numbers.length === 0 || numbers.length > 3 || args.slice(0, numbers.length).some((value) => typeof value !== 'number') || rest.length > 1) {
-    throw new DTypeError(`arange: expected (end), (start, end) or (start, end, step) and options, but got ${args.map((value) => describe(value)).join(', ') || 'nothing'}`);
+  if (
+    numbers.length === 0 ||
+    numbers.length > 3 ||
+    args.slice(0, numbers.length).some((value) => typeof value !== 'number') ||
+    rest.length > 1
+  ) {
+    throw new DTypeError(
+      `arange: expected (end), (start, end) or (start, end, step) and options, but got ${args.map((value) => describe(value)).join(', ') || 'nothing'}`,
+    );
   }
   const [start, end] = second === undefined ? [0, first] : [first, second];
   if (![start, end, step].every(Number.isFinite)) throw new ShapeError(`arange: expected finite numbers, but got ${numbers.join(', ')}`);
@@ -120,7 +128,8 @@ export function arange(...args: unknown[]): Tensor {
   const count = Math.ceil((end - start) / step);
   return create('arange', [count], options, 'float32', (t) => {
     if (DTYPES[t.dtype].kind === 'int') {
-      if (![start, step].every(Number.isInteger)) throw new DTypeError(`arange: ${t.dtype} has no fractions, but got start ${start} and step ${step}`);
+      if (![start, step].every(Number.isInteger))
+        throw new DTypeError(`arange: ${t.dtype} has no fractions, but got start ${start} and step ${step}`);
       for (const value of count > 0 ? [start, start + step * (count - 1)] : []) checkScalar('arange', value, t.dtype);
     }
     const values = empty([count], 'float64', 'cpu', 'arange');

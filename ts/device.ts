@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { describe } from './describe';
 import { DeviceError, ShapeError } from './errors';
 import { addonPath, type Native, native, packageRoot } from './native';
 
@@ -23,7 +24,7 @@ export function checkDevice(device: unknown): Device {
   if (typeof device === 'string' && /^cuda(:\d+)?$/.test(device)) {
     throw new DeviceError(`device: '${device}' is not available: ${CUDA_ABSENT}. Use device: 'cpu'.`);
   }
-  throw new DeviceError(`device: expected 'cpu', 'cuda' or 'cuda:<index>', but got ${JSON.stringify(device) ?? String(device)}`);
+  throw new DeviceError(`device: expected 'cpu', 'cuda' or 'cuda:<index>', but got ${describe(device)}`);
 }
 
 /** True for a string that names a device, available or not. */
@@ -72,7 +73,9 @@ export function info(): Info {
  */
 export function setNumThreads(n: number): void {
   if (!Number.isInteger(n) || n < 1 || n > 1024) {
-    throw new ShapeError(`setNumThreads: expected an integer from 1 to 1024 (this machine has ${availableParallelism()} CPUs), but got ${n}`);
+    throw new ShapeError(
+      `setNumThreads: expected an integer from 1 to 1024 (this machine has ${availableParallelism()} CPUs), but got ${describe(n)}`,
+    );
   }
   native.setThreads(n);
 }
@@ -85,7 +88,7 @@ export const getNumThreads = (): number => native.getThreads();
  * @throws DTypeError if flag is not a boolean
  */
 export function setAllowTF32(flag: boolean): void {
-  if (typeof flag !== 'boolean') throw new ShapeError(`setAllowTF32: expected a boolean, but got ${String(flag)}`);
+  if (typeof flag !== 'boolean') throw new ShapeError(`setAllowTF32: expected a boolean, but got a value of type ${typeof flag}`);
   allowTF32 = flag;
 }
 

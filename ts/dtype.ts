@@ -1,16 +1,8 @@
 // Element types: their codes in native/ops.h, their JavaScript arrays, their sizes and kinds.
+import { describe } from './describe';
 import { DTypeError } from './errors';
 
-export type DType =
-  | 'float32'
-  | 'float64'
-  | 'float16'
-  | 'bfloat16'
-  | 'complex64'
-  | 'complex128'
-  | 'int32'
-  | 'uint8'
-  | 'bool';
+export type DType = 'float32' | 'float64' | 'float16' | 'bfloat16' | 'complex64' | 'complex128' | 'int32' | 'uint8' | 'bool';
 
 export type TypedArray = Float32Array | Float64Array | Uint16Array | Int32Array | Uint8Array;
 
@@ -50,8 +42,7 @@ export const isDType = (value: unknown): value is DType => typeof value === 'str
  */
 export function checkDType(op: string, dtype: unknown): DType {
   if (isDType(dtype)) return dtype;
-  const got = typeof dtype === 'string' ? JSON.stringify(dtype) : String(dtype);
-  throw new DTypeError(`${op}: expected a dtype (${Object.keys(DTYPES).join(', ')}), but got ${got}`);
+  throw new DTypeError(`${op}: expected a dtype (${Object.keys(DTYPES).join(', ')}), but got ${describe(dtype)}`);
 }
 
 const INTEGER_RANGES: Partial<Record<DType, readonly [number, number]>> = { int32: [-(2 ** 31), 2 ** 31 - 1], uint8: [0, 255] };

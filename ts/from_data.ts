@@ -1,5 +1,5 @@
 // Tensors from data: numbers, nested arrays, typed arrays, other libraries' tensors; and tensors on a caller's memory.
-import { checkCreateOptions, type CreateOptions, type Shape, toShape } from './create';
+import { type CreateOptions, checkCreateOptions, type Shape, toShape } from './create';
 import { backend } from './device';
 import { checkDType, checkFits, DTYPES, type DType, isComplex, isDType, type TypedArray } from './dtype';
 import { DisposedError, DTypeError, ShapeError } from './errors';
@@ -41,7 +41,8 @@ const classOf = (value: object): string => Object.prototype.toString.call(value)
  * @throws DTypeError if it is none, DisposedError if its buffer was detached, or shrunk below it
  */
 function checkTypedArray(op: string, array: unknown): Uint8Array {
-  if (!ArrayBuffer.isView(array) || array instanceof DataView) throw new DTypeError(`${op}: expected a typed array, but got ${describe(array)}`);
+  if (!ArrayBuffer.isView(array) || array instanceof DataView)
+    throw new DTypeError(`${op}: expected a typed array, but got ${describe(array)}`);
   try {
     (array as Uint8Array).at(0); // throws where the memory is gone
   } catch {
@@ -87,7 +88,9 @@ function readTypedArray(op: string, value: ArrayBufferView, wanted: DType | unde
       return { array: sixteenBits(), dtype: 'float16' };
     case 'Uint16Array':
       if (wanted === 'float16' || wanted === 'bfloat16') return { array: sixteenBits(), dtype: wanted };
-      throw new DTypeError(`${op}: a Uint16Array holds bit patterns of dtype 'float16' or 'bfloat16', but the dtype is ${describe(wanted)}`);
+      throw new DTypeError(
+        `${op}: a Uint16Array holds bit patterns of dtype 'float16' or 'bfloat16', but the dtype is ${describe(wanted)}`,
+      );
     default:
       throw new DTypeError(`${op}: a ${name} is not supported`);
   }
@@ -104,13 +107,18 @@ function fromTypedArray(op: string, value: ArrayBufferView, wanted: DType | unde
 
 function fromNested(op: string, data: unknown, wanted: DType | undefined): Source {
   const { shape, values, source, dtype } = parseNested(op, data);
-  if (source === 'complex128' && wanted && !isComplex(wanted)) throw new DTypeError(`${op}: complex numbers cannot be converted to ${wanted}`);
+  if (source === 'complex128' && wanted && !isComplex(wanted))
+    throw new DTypeError(`${op}: complex numbers cannot be converted to ${wanted}`);
   if (wanted && DTYPES[wanted].kind === 'int') for (const value of values) checkFits(op, value, wanted);
   return { array: values, arrayDtype: source, dtype, shape };
 }
 
 /** Another library's tensor. Its own dtype name counts, where we have it; else what its array tells. */
-function fromTensorLike(op: string, like: TensorLike & { stride?: unknown; strides?: unknown; offset?: unknown }, wanted: DType | undefined): Source {
+function fromTensorLike(
+  op: string,
+  like: TensorLike & { stride?: unknown; strides?: unknown; offset?: unknown },
+  wanted: DType | undefined,
+): Source {
   const name = like.dtype ?? like.type;
   const own = isDType(name) ? name : wanted;
   const { data } = like;
@@ -120,8 +128,12 @@ function fromTensorLike(op: string, like: TensorLike & { stride?: unknown; strid
   const shape = checkShape(Array.from((like.dims ?? like.shape) as ArrayLike<number>), op);
   const strides = like.strides ?? like.stride;
   const dense = shape.map((_, d) => sizeOf(shape.slice(d + 1)));
-  if (like.offset || (strides !== undefined && String(strides) !== String(dense))) {
-    throw new ShapeError(`${op}: expected dense row-major data of shape ${formatShape(shape)}, but it has strides ${String(strides)} and offset ${like.offset ?? 0}`);
+  const isDense =
+    strides === undefined || (Array.isArray(strides) && strides.length === dense.length && dense.every((s, d) => s === strides[d]));
+  if (like.offset || !isDense) {
+    throw new ShapeError(
+      `${op}: expected dense row-major data of shape ${formatShape(shape)}, but it has strides ${describe(strides)} and offset ${describe(like.offset ?? 0)}`,
+    );
   }
   const source = ArrayBuffer.isView(data) ? fromTypedArray(op, data, own) : fromNested(op, data, own);
   return { ...source, dtype: own ?? source.dtype, shape: fitting(op, shape, source) };
@@ -142,7 +154,9 @@ function fitting(op: string, shape: readonly number[], source: Source): readonly
   const count = sizeOf(source.shape);
   if (sizeOf(shape) === count) return shape;
   const what = isComplex(source.arrayDtype) ? ' complex numbers' : '';
-  throw new ShapeError(`${op}: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, but the data ${formatShape(source.shape)} has ${count}${what}`);
+  throw new ShapeError(
+    `${op}: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, but the data ${formatShape(source.shape)} has ${count}${what}`,
+  );
 }
 
 /**
@@ -205,12 +219,18 @@ export function fromBuffer(array: ArrayBufferView, shape?: Shape, dtype?: DType)
   const checked = checkTypedArray(op, array);
   const name = classOf(checked);
   if (classOf(checked.buffer) === 'SharedArrayBuffer') {
-    throw new DTypeError(`${op}: expected a typed array on an ArrayBuffer, but it is on a SharedArrayBuffer, which other threads may write; copy it with tensor()`);
+    throw new DTypeError(
+      `${op}: expected a typed array on an ArrayBuffer, but it is on a SharedArrayBuffer, which other threads may write; copy it with tensor()`,
+    );
   }
   const type = dtype === undefined || dtype === null ? SHARED_DTYPES[name] : checkDType(op, dtype);
-  if (type === undefined) throw new DTypeError(`${op}: a ${name} does not tell the dtype; give it as the third argument, or copy the array with tensor()`);
+  if (type === undefined)
+    throw new DTypeError(`${op}: a ${name} does not tell the dtype; give it as the third argument, or copy the array with tensor()`);
   const { array: ArrayType, lanes } = DTYPES[type];
-  const fits = ArrayType.name === name || (name === 'Uint8ClampedArray' && ArrayType === Uint8Array) || (name === 'Float16Array' && type === 'float16');
+  const fits =
+    ArrayType.name === name ||
+    (name === 'Uint8ClampedArray' && ArrayType === Uint8Array) ||
+    (name === 'Float16Array' && type === 'float16');
   if (!fits) throw new DTypeError(`${op}: dtype ${type} lies in a ${ArrayType.name}, but got a ${name}`);
   const sizes = shape === undefined || shape === null ? [Math.floor(checked.length / lanes)] : toShape(op, shape);
   const length = sizeOf(sizes) * lanes;

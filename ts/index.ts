@@ -1,7 +1,8 @@
 // The public names: one line a module, in alphabetical order.
 import './ops/methods';
 
-export { noGrad, tidy } from './autograd';
+export { noGrad } from './autograd';
+export { tidy } from './context';
 export { arange, type CreateOptions, full, ones, onesLike, rand, randn, type Shape, zeros, zerosLike } from './create';
 export { type Device, type DeviceInfo, devices, getNumThreads, hasCuda, type Info, info, setAllowTF32, setNumThreads } from './device';
 export type { DType, TypedArray } from './dtype';
@@ -22,8 +23,21 @@ export {
 export { MaskedConv1d, MaskedConv2d, type MaskedConvLayerOptions } from './nn/masked_conv';
 export { MaskedBatchNorm1d, MaskedBatchNorm2d, MaskedInstanceNorm1d, MaskedInstanceNorm2d } from './nn/masked_norm';
 export { type LoadResult, Module, type StateDict } from './nn/module';
-export { BatchNorm1d, BatchNorm2d, type BatchNormLayerOptions, InstanceNorm1d, InstanceNorm2d, type InstanceNormLayerOptions } from './nn/norm';
-export { PartialConv1d, PartialConv2d, type PartialConvLayerOptions, type PartialForwardOptions, type PartialResult } from './nn/partial_conv';
+export {
+  BatchNorm1d,
+  BatchNorm2d,
+  type BatchNormLayerOptions,
+  InstanceNorm1d,
+  InstanceNorm2d,
+  type InstanceNormLayerOptions,
+} from './nn/norm';
+export {
+  PartialConv1d,
+  PartialConv2d,
+  type PartialConvLayerOptions,
+  type PartialForwardOptions,
+  type PartialResult,
+} from './nn/partial_conv';
 export { type Layer, MaskedSequential, Sequential } from './nn/sequential';
 export { summary } from './nn/summary';
 export { MaskedUnshuffle1d, MaskedUnshuffle2d, Unshuffle1d, Unshuffle2d } from './nn/unshuffle';
@@ -35,16 +49,16 @@ export { defineOp, type OpCall, type OpDefinition } from './ops/define_op';
 export { abs, add, cast, div, exp, log, maskFromNaN, mul, neg, pow, relu, sigmoid, sqrt, sub, tanh } from './ops/elementwise';
 export { valueAndGrad } from './ops/gradients';
 export { type LossOptions, l1Loss, maskedL1Loss, maskedMseLoss, mseLoss, type Reduction } from './ops/loss';
-export type { MaskCacheStatistics } from './ops/mask_cache';
 export { applyMask, unMask } from './ops/mask_apply';
-export { type CountOptions, maskRatio, type MaskRatioOptions } from './ops/mask_ratio';
-export { maskedConv1d, maskedConv2d, type MaskedConvOptions } from './ops/masked_conv';
-export { batchNorm, type BatchNormOptions, instanceNorm, type NormOptions } from './ops/norm';
-export { pad, type PadMode } from './ops/pad';
-export { partialConv1d, partialConv2d, type PartialConvOptions } from './ops/partial_conv';
+export type { MaskCacheStatistics } from './ops/mask_cache';
+export { type CountOptions, type MaskRatioOptions, maskRatio } from './ops/mask_ratio';
+export { type MaskedConvOptions, maskedConv1d, maskedConv2d } from './ops/masked_conv';
+export { type BatchNormOptions, batchNorm, instanceNorm, type NormOptions } from './ops/norm';
+export { type PadMode, pad } from './ops/pad';
+export { type PartialConvOptions, partialConv1d, partialConv2d } from './ops/partial_conv';
 export { prelu } from './ops/prelu';
 export { type Dims, mean, type ReduceOptions, sum } from './ops/reduce';
-export { resize1d, resize2d, type ResizeOptions } from './ops/resize';
+export { type ResizeOptions, resize1d, resize2d } from './ops/resize';
 export { clone, concat, expand, flatten, permute, reshape, slice, squeeze, to, transpose, unsqueeze } from './ops/shape';
 export { Adam, type AdamOptions, AdamW } from './optim/adam';
 export { clipGradNorm } from './optim/clip';

@@ -1,7 +1,9 @@
 // The one place where the addon is loaded, and the signature of everything it exports (native/addon/addon.cc).
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+
 import bindings = require('bindings');
+
 import type { TypedArray } from './dtype';
 import { BackendError, DeviceError } from './errors';
 
@@ -86,7 +88,15 @@ export interface Native {
     op: number,
     reduction: number,
     layout: Fields,
-    ...operands: [...x: Operand, ...target: Operand, ...mask: Operand, ...weight: Operand, ...dy: Operand, ...dx: Operand, ...dtarget: Operand]
+    ...operands: [
+      ...x: Operand,
+      ...target: Operand,
+      ...mask: Operand,
+      ...weight: Operand,
+      ...dy: Operand,
+      ...dx: Operand,
+      ...dtarget: Operand,
+    ]
   ): void;
   sgdStep(options: Fields, ...operands: [...param: Operand, ...grad: Operand, ...buffer: Operand]): void;
   adamStep(

@@ -75,7 +75,10 @@ class Reader {
       this.onlyBooleans = false;
       return;
     }
-    if (isRow(value)) throw new ShapeError(`${this.op}: ragged array: expected a number at ${place(this.path)}, but got an array of length ${value.length}`);
+    if (isRow(value))
+      throw new ShapeError(
+        `${this.op}: ragged array: expected a number at ${place(this.path)}, but got an array of length ${value.length}`,
+      );
     if (!isScalar(value)) {
       const hint = value === null || value === undefined ? '; write a missing value as NaN' : '';
       throw new DTypeError(`${this.op}: expected numbers, booleans or {re, im}, but got ${describe(value)} at ${place(this.path)}${hint}`);

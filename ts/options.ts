@@ -1,4 +1,5 @@
 // Options objects: unknown names are rejected with the nearest known one, snake_case spellings are accepted for camelCase names.
+import { describe } from './describe';
 import { ShapeError } from './errors';
 
 /** Edits (insert, delete, replace, exchange neighbours) that turn a into b. */
@@ -32,7 +33,9 @@ export function nearestName(name: string, known: readonly string[]): string | nu
 function unknownOption(op: string, name: string, known: readonly string[]): ShapeError {
   const nearest = nearestName(name, known);
   if (nearest !== null) return new ShapeError(`${op}: unknown option "${name}"; did you mean "${nearest}"?`);
-  return new ShapeError(`${op}: unknown option "${name}"; ${known.length > 0 ? `the options are ${known.join(', ')}` : 'it has no options'}`);
+  return new ShapeError(
+    `${op}: unknown option "${name}"; ${known.length > 0 ? `the options are ${known.join(', ')}` : 'it has no options'}`,
+  );
 }
 
 /**
@@ -52,8 +55,7 @@ export function checkOptions(
   if (options === undefined || options === null) return checked;
   const prototype = typeof options === 'object' ? Object.getPrototypeOf(options) : undefined;
   if (prototype !== null && prototype !== Object.prototype && prototype?.constructor?.name !== 'Object') {
-    const got = typeof options === 'object' ? `an object (${options.constructor?.name})` : String(options);
-    throw new ShapeError(`${op}: expected an options object, but got ${got}`);
+    throw new ShapeError(`${op}: expected an options object, but got ${describe(options)}`);
   }
   for (const [name, value] of Object.entries(options)) {
     const camel = toCamelCase(name);

@@ -28,12 +28,14 @@ function generator(): Int32Array {
  * @throws DTypeError if it is neither a number nor a bigint, ShapeError if it is not an integer in range
  */
 export function manualSeed(seed: number | bigint): void {
-  if (typeof seed !== 'number' && typeof seed !== 'bigint') throw new DTypeError(`manualSeed: expected a number or a bigint, but got ${describe(seed)}`);
+  if (typeof seed !== 'number' && typeof seed !== 'bigint')
+    throw new DTypeError(`manualSeed: expected a number or a bigint, but got ${describe(seed)}`);
   if (typeof seed === 'number' && !Number.isSafeInteger(seed)) {
     throw new ShapeError(`manualSeed: expected an integer that a number holds exactly (a bigint holds larger ones), but got ${seed}`);
   }
   const exact = BigInt(seed);
-  if (exact < -(2n ** 63n) || exact >= 2n ** 64n) throw new ShapeError(`manualSeed: expected an integer from -2^63 to 2^64 - 1, but got ${seed}`);
+  if (exact < -(2n ** 63n) || exact >= 2n ** 64n)
+    throw new ShapeError(`manualSeed: expected an integer from -2^63 to 2^64 - 1, but got ${seed}`);
   state = seeded(Number(BigInt.asUintN(32, exact)));
 }
 

@@ -34,7 +34,9 @@ export class Storage {
   read(length: number, op: string): TypedArray {
     if (this.array === null) throw new DisposedError(`${op}: the tensor was disposed`);
     if (this.array.length < length) {
-      throw new DisposedError(`${op}: expected ${length} elements in the tensor's memory, but its buffer was detached or shrunk to ${this.array.length}`);
+      throw new DisposedError(
+        `${op}: expected ${length} elements in the tensor's memory, but its buffer was detached or shrunk to ${this.array.length}`,
+      );
     }
     return this.array;
   }
@@ -64,13 +66,25 @@ export class Storage {
 
   /** The array, to be written in place: the version rises; a running async op keeps the old contents. */
   write(length: number, op: string): TypedArray {
+    const array = this.apartFromReaders(length, op);
+    this.version++;
+    return array;
+  }
+
+  /** The array for someone outside, who may write it at any time from now on; a running async op keeps the old contents. */
+  share(length: number, op: string): TypedArray {
+    const array = this.apartFromReaders(length, op);
+    this.shared = true;
+    return array;
+  }
+
+  private apartFromReaders(length: number, op: string): TypedArray {
     let array = this.read(length, op);
     if (this.readers > 0 && !this.shared) {
       array = array.slice();
       this.array = array;
       this.readers = 0;
     }
-    this.version++;
     return array;
   }
 

@@ -1,5 +1,6 @@
 // Tensor: a dense row-major array of one dtype on one device. Arithmetic is attached by ts/ops/methods.ts.
 import { context } from './context';
+import { DESCRIBE, describe } from './describe';
 import { checkDevice, type Device } from './device';
 import { DTYPES, type DType, type TypedArray } from './dtype';
 import { DisposedError, DTypeError, ShapeError } from './errors';
@@ -10,6 +11,8 @@ export interface GradientNode {
   readonly op: string;
 }
 
+export { describe };
+
 export type NestedNumbers = number | Complex | NestedNumbers[];
 
 export interface Complex {
@@ -17,7 +20,11 @@ export interface Complex {
   im: number;
 }
 
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, d) => product * d, 1);
+export function sizeOf(shape: readonly number[]): number {
+  let size = 1;
+  for (const d of shape) size *= d;
+  return size;
+}
 
 export const formatShape = (shape: readonly number[]): string => `[${shape.join(', ')}]`;
 
@@ -32,19 +39,6 @@ export function checkShape(shape: unknown, op: string): number[] {
     throw new ShapeError(`${op}: a tensor of shape ${formatShape(shape as number[])} has too many elements`);
   }
   return [...(shape as number[])];
-}
-
-/** A short text for any value in an error message. */
-export function describe(value: unknown, depth = 0): string {
-  if (value instanceof Tensor) return `a ${value.dtype} tensor of shape ${formatShape(value.shape)}`;
-  if (Array.isArray(value)) {
-    return value.length > 12 || depth > 2 ? `an array of ${value.length}` : `[${value.map((v) => describe(v, depth + 1)).join(', ')}]`;
-  }
-  if (typeof value === 'string') return JSON.stringify(value);
-  if (typeof value === 'bigint') return `${value}n`;
-  if (typeof value === 'function') return 'a function';
-  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'Object'})`;
-  return String(value);
 }
 
 export class Tensor {
@@ -97,7 +91,9 @@ export class Tensor {
   set requiresGrad(value: boolean) {
     if (typeof value !== 'boolean') throw new DTypeError(`requiresGrad: expected a boolean, but got ${describe(value)}`);
     if (value && !['float', 'complex'].includes(DTYPES[this.dtype].kind)) {
-      throw new DTypeError(`requiresGrad: only tensors of floating point and complex dtype can require gradients, but this one is ${this.dtype}`);
+      throw new DTypeError(
+        `requiresGrad: only tensors of floating point and complex dtype can require gradients, but this one is ${this.dtype}`,
+      );
     }
     if (this.node !== null && !value) throw new DTypeError('requiresGrad: only a leaf can be changed; use detach()');
     this.#requiresGrad = value;
@@ -118,9 +114,8 @@ export class Tensor {
    * @throws DisposedError after dispose()
    */
   get data(): TypedArray {
-    const array = this.raw('data');
-    this.storage.shared = true;
-    return array;
+    this.raw('data');
+    return this.storage.share(this.size * DTYPES[this.dtype].lanes, 'data');
   }
 
   /** A copy of the contents, from any device. */
@@ -172,6 +167,11 @@ export class Tensor {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** @internal */
+  [DESCRIBE](): string {
+    return `a ${this.dtype} tensor of shape ${formatShape(this.shape)}`;
   }
 
   toString(): string {

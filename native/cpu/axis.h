@@ -46,10 +46,10 @@ struct Segment {
 // One axis (rows or columns). Output u of phase f, written at f + u*phases, reads input u*step + position(tap).
 struct Axis {
   int64_t in = 0, out = 0;
-  int64_t step = 1;    // forward: stride; backward_input: 1
-  int64_t phases = 1;  // forward: 1; backward_input: stride
+  int64_t step = 1;           // forward: stride; backward_input: 1
+  int64_t phases = 1;         // forward: 1; backward_input: stride
   int64_t low = 0, high = 0;  // the least and the greatest position of a tap
-  int64_t tile = 0;   // outputs (of each phase) in a tile
+  int64_t tile = 0;           // outputs (of each phase) in a tile
   int64_t tiles = 0;
   int64_t cells = 0;  // of each segment
   SmallArray<Tap, 16> taps;

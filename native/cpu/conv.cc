@@ -40,7 +40,8 @@ void check_geometry(const ConvGeometry& g, DType dtype, const char* op) {
 
 void check_gate(Span span, DType dtype, int64_t n, int64_t channels, int64_t plane, const ConvGeometry& g, int64_t fans, const char* op) {
   if (!span) return;
-  require((n == 1 || n == g.n) && channels > 0 && fans % channels == 0, op, "mask or ratio does not divide the tensor's samples and channels");
+  require((n == 1 || n == g.n) && channels > 0 && fans % channels == 0, op,
+          "mask or ratio does not divide the tensor's samples and channels");
   require(holds(span, n * channels * plane, span.dtype), op, "mask, ratio or updated is too small");
   require(span.dtype == dtype, op, "mask, ratio or updated has the wrong dtype");
 }
@@ -109,7 +110,8 @@ struct WeightLayout {
 
 // One block of one group, all phases: packed[in channel][tap][row] from weight[o][c][tap].
 template <class S>
-void pack_block(const ConvGeometry& g, Pass pass, const WeightLayout& layout, const S* weight, Compute<S>* packed, int64_t group, int64_t block) {
+void pack_block(const ConvGeometry& g, Pass pass, const WeightLayout& layout, const S* weight, Compute<S>* packed, int64_t group,
+                int64_t block) {
   const int64_t taps = g.kh * g.kw, c = g.c / g.groups;
   const int64_t o_begin = group * (g.o / g.groups);
   const int64_t rows = std::min(layout.rows, layout.out_channels - block * layout.rows);
@@ -121,13 +123,15 @@ void pack_block(const ConvGeometry& g, Pass pass, const WeightLayout& layout, co
     members.resize(taps);
     int64_t count = 0;
     for (int64_t t = 0; t < taps; ++t) {
-      const bool here = layout.row.taps[t / g.kw].phase == phase / layout.col.phases && layout.col.taps[t % g.kw].phase == phase % layout.col.phases;
+      const bool here =
+          layout.row.taps[t / g.kw].phase == phase / layout.col.phases && layout.col.taps[t % g.kw].phase == phase % layout.col.phases;
       if (here) members[count++] = t;
     }
     Compute<S>* to = packed + (begin * layout.blocks + block * count) * layout.in_channels * layout.rows;
     for (int64_t i = 0; i < layout.in_channels; ++i) {
       for (int64_t t = 0; t < count; ++t) {
-        for (int64_t r = 0; r < layout.rows; ++r) *to++ = r < rows ? load(base[r * row_stride + i * in_stride + members[t]]) : Compute<S>(0);
+        for (int64_t r = 0; r < layout.rows; ++r)
+          *to++ = r < rows ? load(base[r * row_stride + i * in_stride + members[t]]) : Compute<S>(0);
       }
     }
     begin += count;
@@ -162,7 +166,9 @@ void run(Context& context, WeightGradient& plan, int64_t work) {
     for (int64_t i = 0; i < tasks; ++i) task(i);
   };
   std::optional<Scratch> partial;
-  if (plan.chunks > 1) plan.partial = partial.emplace(context, static_cast<std::size_t>(plan.partial_size() * (plan.input.dtype == DType::kFloat64 ? 8 : 4))).as<void>();
+  if (plan.chunks > 1)
+    plan.partial =
+        partial.emplace(context, static_cast<std::size_t>(plan.partial_size() * (plan.input.dtype == DType::kFloat64 ? 8 : 4))).as<void>();
   each_task(plan.tasks(), [&](int64_t task) { simd.weight_gradient(plan, task); });
   if (plan.chunks > 1) each_task(plan.groups * plan.out_parts, [&](int64_t part) { simd.sum_chunks(plan, part); });
 }
@@ -187,7 +193,8 @@ void pack_weight(Context& context, const ConvGeometry& geometry, Pass pass, Span
     using S = typename decltype(tag)::type;
     if constexpr (std::is_floating_point_v<Compute<S>>) {
       const auto pack = [&](int64_t task) {
-        pack_block(g, pass, layout, weight.as<S>(), packed.as<Compute<S>>() + task / layout.blocks * group_size, task / layout.blocks, task % layout.blocks);
+        pack_block(g, pass, layout, weight.as<S>(), packed.as<Compute<S>>() + task / layout.blocks * group_size, task / layout.blocks,
+                   task % layout.blocks);
       };
       const int64_t tasks = g.groups * layout.blocks;
       if (g.groups * group_size < kParallelWork / 8) {
@@ -246,7 +253,8 @@ void backward_input(Context& context, const ConvGeometry& geometry, Span dy, Spa
   run(context, plan, y_size(g) * plan.out_channels * g.kh * g.kw);
 }
 
-void backward_weight(Context& context, const ConvGeometry& geometry, const ConvInput& input, Span dy, Span ratio, Span updated, Span dw, Span db) {
+void backward_weight(Context& context, const ConvGeometry& geometry, const ConvInput& input, Span dy, Span ratio, Span updated, Span dw,
+                     Span db) {
   const char* const op = "backward_weight";
   const DType dtype = dy.dtype;
   check_geometry(geometry, dtype, op);

@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #endif
 
-#include "device.h"
 #include "../dtype.h"
+#include "device.h"
 #include "plan.h"
 #include "simd.h"

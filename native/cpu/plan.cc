@@ -15,6 +15,9 @@ constexpr int64_t kTileBytes = 192 << 10;
 constexpr double kWeightCost = 0.25;
 constexpr double kCopyCost = 4;
 
+// Terms in a sum so short that what surrounds a call of the kernel shows.
+constexpr int64_t kShortSum = 64;
+
 // backward_weight: output positions in a tile (panels of q and their input must stay in L2), output channels to a part, bytes
 // of a task's sums; chunks are made for at least kChunkTasks tasks of at least kChunkWork multiply-adds each.
 constexpr int64_t kPanelPositions = 256, kRowPositions = 2048;
@@ -31,11 +34,11 @@ int64_t accumulator_size(const TileInput& input) { return input.dtype == DType::
 
 }  // namespace
 
-int64_t tile_vectors(int64_t rows, int64_t cols, int64_t pitch, int64_t lanes, bool* by_row) {
+int64_t tile_vectors(int64_t rows, int64_t cols, int64_t pitch, int64_t lanes, bool short_sums, bool* by_row) {
   const int64_t flat = ceil_div((rows - 1) * pitch + cols, lanes);
   const int64_t padded = rows * ceil_div(cols, lanes);
-  *by_row = padded <= flat;
-  return std::min(flat, padded);
+  *by_row = short_sums ? 4 * padded <= 5 * flat : padded <= flat;
+  return *by_row ? padded : flat;
 }
 
 int rows_per_block(const Engine& engine, int64_t out_channels) {
@@ -53,8 +56,15 @@ struct Tiling {
 class Tiler {
  public:
   Tiler(const Correlation& plan, const Engine& engine, int threads)
-      : plan_(plan), row_(plan.input.row), col_(plan.input.col), size_(accumulator_size(plan.input)), lanes_(engine.vector_bytes / size_),
-        narrowest_(engine.vectors(plan.rows_per_block) * lanes_), threads_(threads), rows_(row_.count(0)), cols_(col_.count(0)) {}
+      : plan_(plan),
+        row_(plan.input.row),
+        col_(plan.input.col),
+        size_(accumulator_size(plan.input)),
+        lanes_(engine.vector_bytes / size_),
+        narrowest_(engine.vectors(plan.rows_per_block) * lanes_),
+        threads_(threads),
+        rows_(row_.count(0)),
+        cols_(col_.count(0)) {}
 
   Tiling best() const {
     int64_t row_parts, col_parts;
@@ -98,9 +108,7 @@ class Tiler {
     return row_.segments_for(rows) * row_.cells_for(rows) * col_.segments_for(cols) * col_.cells_for(cols);
   }
 
-  int64_t bytes(int64_t rows, int64_t cols) const {
-    return cells(rows, cols) * plan_.in_channels * size_;
-  }
+  int64_t bytes(int64_t rows, int64_t cols) const { return cells(rows, cols) * plan_.in_channels * size_; }
 
   int64_t tasks(const Tiling& t) const {
     return plan_.n * plan_.groups * ceil_div(rows_, t.rows) * ceil_div(cols_, t.cols) * t.block_parts;
@@ -109,7 +117,7 @@ class Tiler {
   // Vector operations of the busiest thread.
   double cost(const Tiling& t) const {
     bool by_row;
-    const double vectors = static_cast<double>(tile_vectors(t.rows, t.cols, col_.cells_for(t.cols), lanes_, &by_row));
+    const double vectors = static_cast<double>(tile_vectors(t.rows, t.cols, col_.cells_for(t.cols), lanes_, plan_.short_sums, &by_row));
     const double weights = static_cast<double>(plan_.in_channels * row_.taps.size() * col_.taps.size() *
                                                ceil_div(plan_.blocks, t.block_parts) * plan_.rows_per_block);
     const double copy = static_cast<double>(cells(t.rows, t.cols) * plan_.in_channels) * kCopyCost / static_cast<double>(lanes_);
@@ -128,6 +136,7 @@ class Tiler {
 void lay_out(Correlation& plan, const Engine& engine, int threads) {
   TileInput& input = plan.input;
   plan.threads = threads;
+  plan.short_sums = plan.in_channels * input.row.taps.size() * input.col.taps.size() <= kShortSum;
   plan.rows_per_block = rows_per_block(engine, plan.out_channels);
   plan.blocks = ceil_div(plan.out_channels, plan.rows_per_block);
   const Tiling tiling = Tiler(plan, engine, threads).best();

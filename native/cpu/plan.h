@@ -17,13 +17,14 @@ struct Correlation {
   TileInput input;
   int64_t n, groups;
   int64_t in_channels, out_channels;  // of one group
-  const void* weight;  // [group][phase][block][in channel][tap of the phase][row of the block]
+  const void* weight;                 // [group][phase][block][in channel][tap of the phase][row of the block]
   const void* bias;
   void* y;
   Gate output;
   bool skip_empty_input;  // an output whose whole input is gated off is 0
 
   int threads;
+  bool short_sums;
   int rows_per_block;
   int64_t blocks;       // of output channels, in a group
   int64_t block_parts;  // tasks that share a tile's blocks
@@ -45,7 +46,7 @@ struct WeightGradient {
   void *dw, *db;
   Gate output;
 
-  bool along_outputs;    // vectors run along output channels, else along output positions (when those channels are few)
+  bool along_outputs;  // vectors run along output channels, else along output positions (when those channels are few)
   int64_t chunks;
   int64_t in_parts, out_parts;  // of a group's channels
   int64_t in_part, out_part;    // channels in each
@@ -61,8 +62,9 @@ struct WeightGradient {
 // Rows of a block: output channels shared out evenly, so that the last block is not nearly empty.
 int rows_per_block(const Engine& engine, int64_t out_channels);
 
-// Vectors that cover a tile: over its flattened rows (a row every pitch cells), or row by row if that takes no more.
-int64_t tile_vectors(int64_t rows, int64_t cols, int64_t pitch, int64_t lanes, bool* by_row);
+// Vectors that cover a tile: over its flattened rows (a row every pitch cells), or row by row if that takes no more, or not many
+// more and the sums are short: then the vectors that a row's end cuts in two cost more than they save.
+int64_t tile_vectors(int64_t rows, int64_t cols, int64_t pitch, int64_t lanes, bool short_sums, bool* by_row);
 
 // Chooses chunks and parts.
 void lay_out(WeightGradient& plan, const Engine& engine, int threads);

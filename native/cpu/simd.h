@@ -20,8 +20,8 @@ struct WeightGradient;
 struct Engine {
   const char* level;
   int vector_bytes;
-  int max_rows;                // output channels in a register tile, at most
-  int (*vectors)(int rows);    // vectors in a register tile of that many rows
+  int max_rows;              // output channels in a register tile, at most
+  int (*vectors)(int rows);  // vectors in a register tile of that many rows
   void (*correlate)(const Correlation& plan, int64_t task);
   void (*weight_gradient)(const WeightGradient& plan, int64_t task);
   void (*sum_chunks)(const WeightGradient& plan, int64_t part);  // of the output channels: groups * out_parts

@@ -59,7 +59,7 @@ struct CopyTiles {
 
   const W* x;
   W* y;
-  Walk<2> walk;    // its last two dimensions: x's contiguous one, then y's
+  Walk<2> walk;          // its last two dimensions: x's contiguous one, then y's
   int64_t across, down;  // tiles over y's and over x's contiguous dimension
 
   HOST_DEVICE void operator()(int64_t i) const {

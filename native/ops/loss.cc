@@ -12,68 +12,80 @@
 namespace partialconv {
 namespace {
 
-// The weights of elements in row-major order: a mask broadcast to x, all 1 where it is null.
+HOST_DEVICE inline double weight_of(uint8_t m) { return m != 0; }
+HOST_DEVICE inline double weight_of(float m) { return m; }
+HOST_DEVICE inline double weight_of(double m) { return m; }
+
+// Weights of neighbouring elements, as the kinds of rows that a dense mask broadcast to x has: absent, repeated, dense.
+struct Ones {
+  HOST_DEVICE double operator()(int64_t) const { return 1; }
+};
+struct Repeated {
+  double weight;
+  HOST_DEVICE double operator()(int64_t) const { return weight; }
+};
+template <class M>
+struct Dense {
+  const M* mask;
+  HOST_DEVICE double operator()(int64_t j) const { return weight_of(mask[j]); }
+};
+
+inline constexpr int64_t kChunk = kHostMemory ? 4096 : 64;
+
+// The weights of all elements in row-major order: a mask broadcast to x, or none.
 template <class M>
 struct Weights {
   const M* mask;
   Walk<1> walk;
+  int64_t size;
 
-  // The mask's elements from i on, `stride` apart, for `length` elements: to the end of the row, or to `end`.
-  struct Row {
-    const M* mask;
-    int64_t stride, length;
-    HOST_DEVICE double at(int64_t j) const {
-      if (mask == nullptr) return 1;
-      if constexpr (std::is_same_v<M, uint8_t>) return mask[j * stride] != 0;
-      else return mask[j * stride];
+  // f(weights, first, length) for each row, or what of it is in the chunk. f is compiled for every kind of row.
+  template <class F>
+  HOST_DEVICE void each_row(int64_t chunk, const F& f) const {
+    const int64_t begin = chunk * kChunk, end = size - begin < kChunk ? size : begin + kChunk;
+    if (mask == nullptr) return f(Ones{}, begin, end - begin);
+    const int64_t last = walk.rank - 1, inner = walk.shape[last], stride = walk.strides[0][last];
+    // Of a dense mask the innermost stride is 0 or 1.
+    for (int64_t i = begin, length; i < end; i += length) {
+      int64_t rest = i / inner, offset = (i - rest * inner) * stride;
+      length = inner - i % inner < end - i ? inner - i % inner : end - i;
+      for (int64_t d = last - 1; d >= 0; --d) {
+        offset += rest % walk.shape[d] * walk.strides[0][d];
+        rest /= walk.shape[d];
+      }
+      if (stride == 0) f(Repeated{weight_of(mask[offset])}, i, length);
+      else f(Dense<M>{mask + offset}, i, length);
     }
-  };
-
-  HOST_DEVICE Row row(int64_t i, int64_t end) const {
-    const int64_t last = walk.rank - 1, inner = walk.shape[last];
-    int64_t rest = i / inner;
-    const int64_t column = i - rest * inner;
-    int64_t offset = column * walk.strides[0][last];
-    for (int64_t d = last - 1; d >= 0; --d) {
-      offset += rest % walk.shape[d] * walk.strides[0][d];
-      rest /= walk.shape[d];
-    }
-    const int64_t length = inner - column < end - i ? inner - column : end - i;
-    return {mask == nullptr ? nullptr : mask + offset, walk.strides[0][last], length};
   }
 };
 
-template <class T>
-HOST_DEVICE inline double difference(const T* x, const T* target, int64_t i) {
-  return static_cast<double>(load(x[i])) - static_cast<double>(load(target[i]));
+// w e of an element. The product is made in any case, so that the choice is one between values.
+template <bool kSquared>
+HOST_DEVICE inline double term(double w, double d) {
+  const double error = w * (kSquared ? d * d : std::fabs(d));
+  return w != 0 ? error : 0.0;
 }
 
-inline constexpr int64_t kChunk = kHostMemory ? 4096 : 64;
-
 // Element-wise: y = w e.
-template <class T, class M>
+template <class T, class M, bool kSquared>
 struct LossKernel {
   const T* x;
   const T* target;
   T* y;
   Weights<M> weights;
-  int64_t size;
-  bool squared;
 
   HOST_DEVICE void operator()(int64_t chunk) const {
-    const int64_t end = (chunk + 1) * kChunk < size ? (chunk + 1) * kChunk : size;
-    for (int64_t i = chunk * kChunk; i < end;) {
-      const auto row = weights.row(i, end);
-      for (int64_t j = 0; j < row.length; ++j, ++i) {
-        const double w = row.at(j), d = difference(x, target, i);
-        y[i] = store<T>(w != 0 ? w * (squared ? d * d : std::fabs(d)) : 0.0);
+    weights.each_row(chunk, [&](const auto& weight, int64_t first, int64_t length) {
+      for (int64_t j = 0; j < length; ++j) {
+        const int64_t i = first + j;
+        y[i] = store<T>(term<kSquared>(weight(j), load(x[i]) - load(target[i])));
       }
-    }
+    });
   }
 };
 
-// partials[chunk] = {sum of w e, sum of w} of a chunk, each in 8 interleaved sums.
-template <class T, class M>
+// partials[chunk] = {sum of w e, sum of w} of a chunk, each in interleaved sums.
+template <class T, class M, bool kSquared>
 struct LossSum {
   static constexpr int64_t kLanes = kHostMemory ? 8 : 1;
 
@@ -81,32 +93,29 @@ struct LossSum {
   const T* target;
   double* partials;
   Weights<M> weights;
-  int64_t size;
-  bool squared;
 
   HOST_DEVICE void operator()(int64_t chunk) const {
-    const int64_t end = (chunk + 1) * kChunk < size ? (chunk + 1) * kChunk : size;
-    double sums[2][kLanes] = {};
-    for (int64_t i = chunk * kChunk; i < end;) {
-      const auto row = weights.row(i, end);
+    double sums[kLanes] = {}, counts[kLanes] = {};
+    weights.each_row(chunk, [&](const auto& weight, int64_t first, int64_t length) {
+      const T* px = x + first;
+      const T* pt = target + first;
       int64_t j = 0;
-      for (; j + kLanes <= row.length; j += kLanes) {
-        for (int64_t k = 0; k < kLanes; ++k) add(row.at(j + k), i + j + k, sums[0][k], sums[1][k]);
+      for (; j + kLanes <= length; j += kLanes) {
+        for (int64_t k = 0; k < kLanes; ++k) sums[k] += term<kSquared>(weight(j + k), load(px[j + k]) - load(pt[j + k]));
+        for (int64_t k = 0; k < kLanes; ++k) counts[k] += weight(j + k);
       }
-      for (int64_t k = 0; j < row.length; ++j, ++k) add(row.at(j), i + j, sums[0][k], sums[1][k]);
-      i += row.length;
+      for (int64_t k = 0; j < length; ++j, ++k) {
+        sums[k] += term<kSquared>(weight(j), load(px[j]) - load(pt[j]));
+        counts[k] += weight(j);
+      }
+    });
+    double sum = 0, count = 0;
+    for (int64_t k = 0; k < kLanes; ++k) {
+      sum += sums[k];
+      count += counts[k];
     }
-    for (int64_t s = 0; s < 2; ++s) {
-      double total = 0;
-      for (int64_t k = 0; k < kLanes; ++k) total += sums[s][k];
-      partials[2 * chunk + s] = total;
-    }
-  }
-
-  HOST_DEVICE void add(double w, int64_t i, double& sum, double& weight) const {
-    const double d = difference(x, target, i);
-    sum += w != 0 ? w * (squared ? d * d : std::fabs(d)) : 0.0;
-    weight += w;
+    partials[2 * chunk] = sum;
+    partials[2 * chunk + 1] = count;
   }
 };
 
@@ -125,8 +134,10 @@ struct FinishLoss {
   }
 };
 
-template <class T, class M>
+template <class T, class M, bool kSquared>
 struct LossGradient {
+  using C = Compute<T>;
+
   const T* x;
   const T* target;
   const T* dy;           // one element, or as many as x
@@ -134,30 +145,38 @@ struct LossGradient {
   T* dx;                 // null where not needed
   T* dtarget;
   Weights<M> weights;
-  int64_t size;
-  bool squared, each_dy;
+  bool each_dy;
 
   HOST_DEVICE void operator()(int64_t chunk) const {
-    const int64_t end = (chunk + 1) * kChunk < size ? (chunk + 1) * kChunk : size;
-    const double scale = (squared ? 2.0 : 1.0) * (weight == nullptr ? 1.0 : *weight != 0 ? 1 / *weight : 0.0);
-    const double common = each_dy ? scale : scale * load(dy[0]);
-    for (int64_t i = chunk * kChunk; i < end;) {
-      const auto row = weights.row(i, end);
-      for (int64_t j = 0; j < row.length; ++j, ++i) {
-        const double w = row.at(j), d = difference(x, target, i);
-        const double slope = squared ? d : static_cast<double>((d > 0) - (d < 0));
-        const double factor = each_dy ? common * load(dy[i]) : common;
-        const double gradient = w != 0 ? w * factor * slope : 0.0;
-        if (dx != nullptr) dx[i] = store<T>(gradient);
-        if (dtarget != nullptr) dtarget[i] = store<T>(0.0 - gradient);  // +0 in holes
-      }
+    const double scale = (kSquared ? 2.0 : 1.0) * (weight == nullptr ? 1.0 : *weight != 0 ? 1 / *weight : 0.0);
+    weights.each_row(chunk, [&](const auto& w, int64_t first, int64_t length) {
+      if (each_dy) row(w, first, length, [&](int64_t j) { return static_cast<C>(scale) * load(dy[first + j]); });
+      else row(w, first, length, [factor = static_cast<C>(scale * load(dy[0]))](int64_t) { return factor; });
+    });
+  }
+
+  template <class W, class F>
+  HOST_DEVICE void row(const W& w, int64_t first, int64_t length, const F& factor) const {
+    for (int result = 0; result < 2; ++result) {
+      T* to = result == 0 ? dx : dtarget;
+      if (to == nullptr) continue;
+      to += first;
+      const T* a = (result == 0 ? x : target) + first;
+      const T* b = (result == 0 ? target : x) + first;
+      for (int64_t j = 0; j < length; ++j) to[j] = store<T>(slope(static_cast<C>(w(j)), load(a[j]) - load(b[j]), factor(j)));
     }
+  }
+
+  HOST_DEVICE static C slope(C w, C d, C factor) {
+    const C direction = kSquared ? d : (d > 0 ? C(1) : d < 0 ? C(-1) : C(0));
+    const C gradient = w * factor * direction;
+    return w != 0 ? gradient : C(0);
   }
 };
 
 template <class M>
-Weights<M> weights_of(const MaskLayout& layout, Span mask) {
-  Weights<M> weights{mask.as<const M>(), {layout.rank, {}, {}}};
+Weights<M> weights_of(const MaskLayout& layout, Span mask, int64_t size) {
+  Weights<M> weights{mask.as<const M>(), {layout.rank, {}, {}}, size};
   for (int64_t d = 0; d < layout.rank; ++d) {
     weights.walk.shape[d] = layout.shape[d];
     weights.walk.strides[0][d] = layout.strides[d];
@@ -166,34 +185,39 @@ Weights<M> weights_of(const MaskLayout& layout, Span mask) {
   return weights;
 }
 
-// f(element type of x, weights). A mask is of bytes, float or double (ts/ops/loss.ts converts).
+// f(element type of x, weights, whether the loss is the squared one). A mask is of bytes or of the type that x is computed in.
 template <class F>
-void each_type(DType dtype, const MaskLayout& layout, Span mask, F&& f) {
-  visit(dtype, [&](auto tag) {
+void each_type(LossOp op, const MaskLayout& layout, Span x, Span mask, F&& f) {
+  visit(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
+    const auto with = [&](const auto& weights) {
+      if (op == LossOp::kSquared) f(tag, weights, std::true_type{});
+      else f(tag, weights, std::false_type{});
+    };
+    const bool bytes = !mask || mask.dtype == DType::kBool || mask.dtype == DType::kUInt8;
     if constexpr (kIsComplex<T> || kIsInteger<T>) throw std::invalid_argument("a loss does not support this dtype");
-    else if (mask.dtype == DType::kFloat32 && mask) f(tag, weights_of<float>(layout, mask));
-    else if (mask.dtype == DType::kFloat64 && mask) f(tag, weights_of<double>(layout, mask));
-    else f(tag, weights_of<uint8_t>(layout, mask));
+    else if (bytes) with(weights_of<uint8_t>(layout, mask, x.size));
+    else with(weights_of<Compute<T>>(layout, mask, x.size));
   });
 }
+
+inline int64_t chunks_of(int64_t size) { return (size + kChunk - 1) / kChunk; }
 
 }  // namespace
 
 void loss(Context& context, LossOp op, LossReduction reduction, const MaskLayout& layout, Span x, Span target, Span mask, Span y,
           Span weight) {
-  const bool squared = op == LossOp::kSquared;
-  const int64_t chunks = (x.size + kChunk - 1) / kChunk;
-  each_type(x.dtype, layout, mask, [&](auto tag, auto weights) {
+  const int64_t chunks = chunks_of(x.size);
+  each_type(op, layout, x, mask, [&]<class M>(auto tag, const Weights<M>& weights, auto squared) {
     using T = typename decltype(tag)::type;
-    using M = std::remove_const_t<std::remove_pointer_t<decltype(weights.mask)>>;
+    const T* px = x.as<const T>();
+    const T* pt = target.as<const T>();
     if (reduction == LossReduction::kNone) {
-      const LossKernel<T, M> kernel{x.as<const T>(), target.as<const T>(), y.as<T>(), weights, x.size, squared};
-      return each_run(context, chunks, kChunk, kernel);
+      return each_run(context, chunks, kChunk, LossKernel<T, M, squared.value>{px, pt, y.as<T>(), weights});
     }
     Scratch scratch(context, static_cast<std::size_t>(partial_entries(chunks)) * 2 * sizeof(double));
     double* partials = scratch.as<double>();
-    each_run(context, chunks, kChunk, LossSum<T, M>{x.as<const T>(), target.as<const T>(), partials, weights, x.size, squared});
+    each_run(context, chunks, kChunk, LossSum<T, M, squared.value>{px, pt, partials, weights});
     const double* sums = sum_partials<2>(context, chunks, partials);
     each(context, 1, FinishLoss<T>{sums, y.as<T>(), weight.as<double>(), reduction == LossReduction::kMean, static_cast<bool>(mask)});
   });
@@ -202,12 +226,11 @@ void loss(Context& context, LossOp op, LossReduction reduction, const MaskLayout
 void loss_backward(Context& context, LossOp op, LossReduction reduction, const MaskLayout& layout, Span x, Span target, Span mask,
                    Span weight, Span dy, Span dx, Span dtarget) {
   const double* divisor = reduction == LossReduction::kMean ? weight.as<const double>() : nullptr;
-  each_type(x.dtype, layout, mask, [&](auto tag, auto weights) {
+  each_type(op, layout, x, mask, [&]<class M>(auto tag, const Weights<M>& weights, auto squared) {
     using T = typename decltype(tag)::type;
-    using M = std::remove_const_t<std::remove_pointer_t<decltype(weights.mask)>>;
-    each_run(context, (x.size + kChunk - 1) / kChunk, kChunk,
-             LossGradient<T, M>{x.as<const T>(), target.as<const T>(), dy.as<const T>(), divisor, dx.as<T>(), dtarget.as<T>(), weights,
-                                x.size, op == LossOp::kSquared, reduction == LossReduction::kNone});
+    each_run(context, chunks_of(x.size), kChunk,
+             LossGradient<T, M, squared.value>{x.as<const T>(), target.as<const T>(), dy.as<const T>(), divisor, dx.as<T>(),
+                                               dtarget.as<T>(), weights, reduction == LossReduction::kNone});
   });
 }
 

@@ -22,13 +22,14 @@ struct Masked {
     T* py = y + row.offset;
     const M* m = mask.at(row);
     for (int64_t j = 0; j < row.length; ++j) {
-      if constexpr (kOp == MaskOp::kUnapply) {
-        const double divisor = mask_value(m, j) + eps;
-        py[j] = divisor == 0 ? T{} : store<T>(load(px[j]) / divisor);
-      } else if constexpr (kOp == MaskOp::kApply) {
-        py[j] = is_valid(m, j) ? store<T>(load(px[j]) * static_cast<Compute<T>>(mask_value(m, j))) : T{};
-      } else {
+      if constexpr (kOp == MaskOp::kSelect) {
         py[j] = is_valid(m, j) ? px[j] : T{};
+      } else if constexpr (kOp == MaskOp::kApply) {
+        const Compute<T> value = load(px[j]), valid = is_valid(m, j) ? value : 0;
+        py[j] = store<T>(valid * static_cast<Compute<T>>(mask_value(m, j)));
+      } else {
+        const double divisor = mask_value(m, j) + eps, value = load(px[j]);
+        py[j] = store<T>((divisor == 0 ? 0 : value) / (divisor == 0 ? 1 : divisor));
       }
     }
   }

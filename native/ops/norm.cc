@@ -20,7 +20,7 @@ struct Statistics {
 template <class T, class M>
 HOST_DEVICE inline Compute<T> value_at(const T* x, const M* mask, int64_t j) {
   const Compute<T> value = load(x[j]);
-  if constexpr (kMasked<M>) return mask[j] == 0 && !(value - value == 0) ? Compute<T>(0) : value;
+  if constexpr (kMasked<M>) return (mask[j] == 0) & !(value - value == 0) ? Compute<T>(0) : value;
   else return value;
 }
 
@@ -47,7 +47,7 @@ struct ChunkStatistics {
       const T* px = x + row.offset;
       const M* m = mask.at(row);
       squares.add(row.length, [=](int64_t j, double* t) {
-        const double weighted = is_valid(m, j) ? (load(px[j]) - p.centre) * mask_value(m, j) : 0;
+        const double value = load(px[j]), weighted = ((is_valid(m, j) ? value : p.centre) - p.centre) * mask_value(m, j);
         t[0] = weighted * weighted;
       });
     });
@@ -63,7 +63,7 @@ struct ChunkStatistics {
       const T* px = x + row.offset;
       const M* m = mask.at(row);
       sums.add(row.length, [=](int64_t j, double* t) {
-        const double value = is_valid(m, j) ? load(px[j]) : 0, weight = mask_value(m, j);
+        const double any = load(px[j]), value = is_valid(m, j) ? any : 0, weight = mask_value(m, j);
         t[0] = weight;
         t[1] = value;
         if constexpr (kSoft) t[2] = weight * weight, t[3] = weight * weight * value;
@@ -110,9 +110,7 @@ struct FrozenStatistics {
   const T *running_mean, *running_var;
   double eps;
   Statistics* statistics;
-  HOST_DEVICE void operator()(int64_t c) const {
-    statistics[c] = {0, load(running_mean[c]), 1 / sqrt(load(running_var[c]) + eps), 0};
-  }
+  HOST_DEVICE void operator()(int64_t c) const { statistics[c] = {0, load(running_mean[c]), 1 / sqrt(load(running_var[c]) + eps), 0}; }
 };
 
 template <class T, class M>
@@ -190,7 +188,8 @@ struct MergeGradient {
   HOST_DEVICE void operator()(int64_t group) const {
     const Statistics st = statistics[group];
     double dy = 0, dy_x = 0;
-    for (int64_t k = 0; partial != nullptr && k < chunks; ++k) dy += partial[group * chunks + k].dy, dy_x += partial[group * chunks + k].dy_x;
+    for (int64_t k = 0; partial != nullptr && k < chunks; ++k)
+      dy += partial[group * chunks + k].dy, dy_x += partial[group * chunks + k].dy_x;
     sums[group] = {dy, dy_x * st.r};
     const double scale = st.r * (weight == nullptr ? 1.0 : load(weight[group % c]));
     input[group] = {scale, 0, 0};
@@ -260,7 +259,8 @@ void norm_forward(Context& context, const Normalization& p, double eps, double m
         each(context, p.c, FrozenStatistics<T>{mean, var, eps, st});
       } else {
         each(context, groups.chunks(), ChunkStatistics<T, M>{groups, x.as<const T>(), rows, partial}, groups.work());
-        each(context, groups.count(), MergeStatistics<T>{partial, groups.per_group(), eps, momentum, kMasked<M>, mean, var, st}, groups.per_group());
+        each(context, groups.count(), MergeStatistics<T>{partial, groups.per_group(), eps, momentum, kMasked<M>, mean, var, st},
+             groups.per_group());
       }
       const Normalize<T, M> normalize{blocks, per_sample, x.as<const T>(), weight.as<const T>(), bias.as<const T>(), rows, st, y.as<T>()};
       each(context, blocks.count(), normalize, blocks.work());
@@ -268,8 +268,8 @@ void norm_forward(Context& context, const Normalization& p, double eps, double m
   });
 }
 
-void norm_backward(Context& context, const Normalization& p, Span x, Span mask, Span weight, Span statistics, Span dy, Span dx, Span dweight,
-                   Span dbias) {
+void norm_backward(Context& context, const Normalization& p, Span x, Span mask, Span weight, Span statistics, Span dy, Span dx,
+                   Span dweight, Span dbias) {
   const bool per_sample = p.per_sample != 0;
   const Groups groups(p.n, p.c, p.s, per_sample);
   const Blocks blocks(p.n, p.c, p.s);

@@ -27,27 +27,28 @@ HOST_DEVICE inline Range range_of(int64_t run, int64_t size) {
   return {begin, size - begin < kRun ? size : begin + kRun};
 }
 
+// What SGD does with its velocity: none, the first step that fills it, or a later one.
+enum class Velocity { kNone, kFirst, kLater };
+
 // g = grad + weight_decay p;  b = momentum b + (1 - dampening) g, at first g;  p -= lr (nesterov ? g + momentum b : b)
-template <class T>
+template <class T, Velocity kVelocity, bool kNesterov, bool kDecays>
 struct SgdKernel {
   using C = Compute<T>;
   T* param;
   const T* grad;
-  C* buffer;  // null without momentum
+  C* buffer;
   int64_t size;
   C negative_lr, momentum, share, weight_decay;  // share: 1 - dampening
-  bool nesterov, first;
 
   HOST_DEVICE void operator()(int64_t run) const {
     const Range range = range_of(run, size);
     for (int64_t i = range.begin; i < range.end; ++i) {
-      const C p = load(param[i]);
-      C g = load(grad[i]);
-      if (weight_decay != 0) g = fused(weight_decay, p, g);
-      if (buffer != nullptr) {
-        const C b = first ? g : fused(share, g, momentum * buffer[i]);
+      const C p = load(param[i]), plain = load(grad[i]);
+      C g = kDecays ? fused(weight_decay, p, plain) : plain;
+      if constexpr (kVelocity != Velocity::kNone) {
+        const C b = kVelocity == Velocity::kFirst ? g : fused(share, g, momentum * buffer[i]);
         buffer[i] = b;
-        g = nesterov ? fused(momentum, b, g) : b;
+        g = kNesterov ? fused(momentum, b, g) : b;
       }
       param[i] = store<T>(fused(negative_lr, g, p));
     }
@@ -56,37 +57,44 @@ struct SgdKernel {
 
 // m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2;  p -= lr / c1 * m / (sqrt(v) / sqrt(c2) + eps), c = 1 - beta^step.
 // Weight decay is added to the gradient (Adam) or shrinks p first (AdamW). AMSGrad takes the largest v so far.
-template <class T>
+template <class T, bool kLargest, bool kDecays>
 struct AdamKernel {
   using C = Compute<T>;
   T* param;
   const T* grad;
   C* mean;
   C* square;
-  C* largest;  // null without AMSGrad
+  C* largest;
   int64_t size;
-  C keep;             // what weight decay leaves of p (AdamW), else 1
-  C weight_decay;     // Adam's, else 0
-  C share1;           // 1 - beta1
-  C beta2, share2;    // share2: 1 - beta2
+  C keep;                      // what weight decay leaves of p (AdamW), else 1
+  C weight_decay;              // Adam's
+  C share1;                    // 1 - beta1
+  C beta2, share2;             // share2: 1 - beta2
   C negative_step, root, eps;  // root: sqrt(c2)
 
   HOST_DEVICE void operator()(int64_t run) const {
     const Range range = range_of(run, size);
     for (int64_t i = range.begin; i < range.end; ++i) {
-      const C p = keep * load(param[i]);
-      const C g = weight_decay != 0 ? fused(weight_decay, p, load(grad[i])) : load(grad[i]);
+      const C p = keep * load(param[i]), plain = load(grad[i]);
+      const C g = kDecays ? fused(weight_decay, p, plain) : plain;
       const C m = lerp(mean[i], g);
       C v = fused(share2 * g, g, beta2 * square[i]);
       mean[i] = m;
       square[i] = v;
-      if (largest != nullptr) largest[i] = v = v > largest[i] || v != v ? v : largest[i];
+      if constexpr (kLargest) {
+        v = v > largest[i] || v != v ? v : largest[i];
+        largest[i] = v;
+      }
       param[i] = store<T>(p + negative_step * m / (std::sqrt(v) / root + eps));
     }
   }
 
-  // Towards the nearer end, so that a weight of 1 gives g exactly.
-  HOST_DEVICE C lerp(C m, C g) const { return share1 < C(0.5) ? fused(share1, g - m, m) : fused(m - g, C(1) - share1, g); }
+  // From the nearer end, so that a weight of 1 gives g exactly.
+  HOST_DEVICE C lerp(C m, C g) const {
+    const bool near = share1 < C(0.5);
+    const C start = near ? m : g, end = near ? g : m;
+    return fused(near ? share1 : C(1) - share1, end - start, start);
+  }
 };
 
 template <class F>
@@ -140,25 +148,43 @@ struct SumSquares {
 }  // namespace
 
 void sgd_step(Context& context, const SgdOptions& o, Span param, Span grad, Span buffer) {
-  each_float(param.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    using C = Compute<T>;
-    run_step(context, SgdKernel<T>{param.as<T>(), grad.as<const T>(), buffer.as<C>(), param.size, C(-o.lr), C(o.momentum),
-                                   C(1 - o.dampening), C(o.weight_decay), o.nesterov != 0, o.first != 0});
-  });
+  const auto run = [&]<Velocity kVelocity, bool kNesterov, bool kDecays> {
+    each_float(param.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      using C = Compute<T>;
+      run_step(context, SgdKernel<T, kVelocity, kNesterov, kDecays>{param.as<T>(), grad.as<const T>(), buffer.as<C>(), param.size, C(-o.lr),
+                                                                    C(o.momentum), C(1 - o.dampening), C(o.weight_decay)});
+    });
+  };
+  const auto with_decay = [&]<Velocity kVelocity, bool kNesterov> {
+    if (o.weight_decay != 0) run.template operator()<kVelocity, kNesterov, true>();
+    else run.template operator()<kVelocity, kNesterov, false>();
+  };
+  const auto with_velocity = [&]<Velocity kVelocity> {
+    if (o.nesterov != 0) with_decay.template operator()<kVelocity, true>();
+    else with_decay.template operator()<kVelocity, false>();
+  };
+  if (!buffer) with_decay.template operator()<Velocity::kNone, false>();
+  else if (o.first != 0) with_velocity.template operator()<Velocity::kFirst>();
+  else with_velocity.template operator()<Velocity::kLater>();
 }
 
 void adam_step(Context& context, const AdamOptions& o, Span param, Span grad, Span mean, Span square, Span largest) {
-  const bool decoupled = o.decoupled != 0;
   const double step_size = o.lr / (1 - std::pow(o.beta1, o.step));
   const double root = std::sqrt(1 - std::pow(o.beta2, o.step));
-  each_float(param.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    using C = Compute<T>;
-    run_step(context, AdamKernel<T>{param.as<T>(), grad.as<const T>(), mean.as<C>(), square.as<C>(), largest.as<C>(), param.size,
-                                    decoupled ? C(1 - o.lr * o.weight_decay) : C(1), decoupled ? C(0) : C(o.weight_decay),
-                                    C(1 - o.beta1), C(o.beta2), C(1 - o.beta2), C(-step_size), C(root), C(o.eps)});
-  });
+  const double keep = o.decoupled != 0 ? 1 - o.lr * o.weight_decay : 1;
+  const auto run = [&]<bool kLargest, bool kDecays> {
+    each_float(param.dtype, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      using C = Compute<T>;
+      run_step(context, AdamKernel<T, kLargest, kDecays>{param.as<T>(), grad.as<const T>(), mean.as<C>(), square.as<C>(), largest.as<C>(),
+                                                         param.size, C(keep), C(o.weight_decay), C(1 - o.beta1), C(o.beta2), C(1 - o.beta2),
+                                                         C(-step_size), C(root), C(o.eps)});
+    });
+  };
+  const bool decays = o.decoupled == 0 && o.weight_decay != 0;
+  if (largest) decays ? run.template operator()<true, true>() : run.template operator()<true, false>();
+  else decays ? run.template operator()<false, true>() : run.template operator()<false, false>();
 }
 
 void sum_squares(Context& context, int64_t index, Span x, Span sums) {

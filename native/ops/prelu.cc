@@ -18,13 +18,11 @@ struct Slope {
 
   HOST_DEVICE void operator()(int64_t i) const {
     const Row row = blocks.at(i);
-    const auto slope = load(a[shared ? 0 : row.channel]);
+    using C = Compute<T>;
+    const C slope = load(a[shared ? 0 : row.channel]);
     const T *px = x + row.offset, *from = (dy == nullptr ? x : dy) + row.offset;
     T* py = y + row.offset;
-    for (int64_t j = 0; j < row.length; ++j) {
-      const auto value = load(from[j]);
-      py[j] = store<T>(load(px[j]) > 0 ? value : slope * value);
-    }
+    for (int64_t j = 0; j < row.length; ++j) py[j] = store<T>((load(px[j]) > 0 ? C(1) : slope) * load(from[j]));
   }
 };
 
@@ -39,8 +37,8 @@ struct ChunkSlopeGradient {
     groups.each_row(i, [&](const Row& row) {
       const T *px = x + row.offset, *pdy = dy + row.offset;
       sum.add(row.length, [=](int64_t j, double* t) {
-        const double value = load(px[j]);
-        t[0] = value > 0 ? 0 : value * load(pdy[j]);
+        const Compute<T> value = load(px[j]);
+        t[0] = static_cast<double>(value > 0 ? 0 : value) * load(pdy[j]);
       });
     });
     partial[i] = sum.total(0);
@@ -65,7 +63,8 @@ struct MergeSlopeGradient {
 void prelu(Context& context, const Slopes& p, Span x, Span weight, Span y) {
   const Blocks blocks(p.n, p.c, p.s);
   visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
-    each(context, blocks.count(), Slope<T>{blocks, p.slopes == 1, x.as<const T>(), weight.as<const T>(), nullptr, y.as<T>()}, blocks.work());
+    each(context, blocks.count(), Slope<T>{blocks, p.slopes == 1, x.as<const T>(), weight.as<const T>(), nullptr, y.as<T>()},
+         blocks.work());
   });
 }
 

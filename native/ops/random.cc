@@ -155,7 +155,8 @@ void random_uniform(Context&, double from, double to, Span state, Span y) {
 // A complex value's variance is shared by its parts.
 void random_normal(Context&, double mean, double std, Span state, Span y) {
   const bool complex = y.dtype == DType::kComplex64 || y.dtype == DType::kComplex128;
-  visit_parts(y, [&](auto* data, int64_t n) { fill_normal(generator_in(state), mean, complex ? std / std::numbers::sqrt2 : std, data, n); });
+  visit_parts(y,
+              [&](auto* data, int64_t n) { fill_normal(generator_in(state), mean, complex ? std / std::numbers::sqrt2 : std, data, n); });
 }
 
 }  // namespace partialconv

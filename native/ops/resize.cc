@@ -84,7 +84,8 @@ struct Interpolate {
       const auto upper = a < b ? a : b, lower = c < d ? c : d;
       return store<T>(upper < lower ? upper : lower);
     }
-    if constexpr (std::is_floating_point_v<Compute<T>>) return store<T>(between(between(a, b, col.fraction), between(c, d, col.fraction), fraction));
+    if constexpr (std::is_floating_point_v<Compute<T>>)
+      return store<T>(between(between(a, b, col.fraction), between(c, d, col.fraction), fraction));
     else return store<T>(a);
   }
 };
@@ -150,7 +151,9 @@ void resize(Context& context, const Resize& r, double row_scale, double col_scal
   const int64_t blocks = blocks_of(r.wo);
   visit(x.dtype, [&]<class T>(TypeTag<T>) {
     if constexpr (kIsComplex<T>) throw std::invalid_argument("resize supports real dtypes only");
-    else each(context, r.planes * r.ho * blocks, Interpolate<T>{r, blocks, axes.rows, axes.cols, x.as<const T>(), y.as<T>()}, r.wo < kLanes ? r.wo : kLanes);
+    else
+      each(context, r.planes * r.ho * blocks, Interpolate<T>{r, blocks, axes.rows, axes.cols, x.as<const T>(), y.as<T>()},
+           r.wo < kLanes ? r.wo : kLanes);
   });
 }
 

@@ -1,3 +1,5 @@
+// CSV parsing and number cells of the records.
+
 import { expect } from 'chai';
 import { numbers, parseCsv } from '../../examples/csv';
 

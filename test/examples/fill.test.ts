@@ -1,6 +1,8 @@
+// The fillers of the demo: known values stay, holes are filled.
+
 import { expect } from 'chai';
 import { baseline, median, robustLine } from '../../examples/baseline';
-import { fillRecord } from '../../examples/fill';
+import { fillFixed, fillRecord } from '../../examples/fill';
 import type { DataRecord } from '../../examples/records';
 import { fromRows, row } from '../../examples/signals';
 import { fillHoles } from '../../examples/stack';
@@ -51,7 +53,7 @@ describe('examples: fill', () => {
     const holed = wave.slice().fill(HOLE, 90, 110);
     const alike = wave.map((v) => 7 - 3 * v);
     const rows = [holed, alike];
-    const [filled = new Float64Array()] = fillRecord(monthly(rows, { trend: false, season: 'none' }), rows);
+    const [filled = new Float64Array()] = fillRecord(monthly(rows, { trend: false, season: 'none' }), rows, fillFixed);
     for (let t = 90; t < 110; t++) expect(filled[t]).to.be.closeTo(wave[t] ?? HOLE, 0.3);
     expect(Array.from(filled.subarray(0, 90))).to.deep.equal(Array.from(wave.subarray(0, 90)));
   });

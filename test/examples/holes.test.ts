@@ -1,3 +1,5 @@
+// Hidden stretches: deterministic, only where something was measured.
+
 import { expect } from 'chai';
 import { hideStretches, runs, withHoles } from '../../examples/holes';
 

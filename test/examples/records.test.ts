@@ -1,3 +1,5 @@
+// The three records as loaded: grids, units, months that are really missing.
+
 import { expect } from 'chai';
 import { type DataRecord, loadCo2, loadSeattle, loadWages } from '../../examples/records';
 

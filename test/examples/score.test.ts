@@ -1,3 +1,5 @@
+// Linear interpolation and errors on numbers made by hand.
+
 import { expect } from 'chai';
 import { interpolate, pool, score } from '../../examples/score';
 

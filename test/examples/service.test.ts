@@ -1,3 +1,5 @@
+// The example service over HTTP on the loopback.
+
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -8,8 +8,8 @@ from common import DTYPES, data, flat, write
 
 ABOUT = (
     "x, a, b, dy and results are flat lists (complex as re, im). unary and binary: dx, da, db are gradients for dy. promotion: dtype of "
-    "op(a, b) for one-element tensors of every pair; scalars: of op(a, scalar), {re, im} for complex. PyTorch's int64 (integers summed, or a "
-    "bool with an integer scalar) is spelled int32, its complex32 complex64: the package has no other. error: PyTorch raises."
+    "op(a, b) for one-element tensors of every pair; scalars: of op(a, scalar), {re, im} for complex. PyTorch's int64 (integers summed, "
+    "or a bool with an integer scalar) is spelled int32, its complex32 complex64: the package has no other. error: PyTorch raises."
 )
 ALL = {**DTYPES, "int32": torch.int32, "uint8": torch.uint8, "bool": torch.bool}
 NAMES = {dtype: name for name, dtype in ALL.items()} | {torch.int64: "int32", torch.complex32: "complex64"}
@@ -91,7 +91,8 @@ def binary():
 
 def mixed():
     """Broadcast operands of different dtypes: the gradient comes back in each one's dtype, real where it is real."""
-    for na, nb in [("float32", "float64"), ("float32", "complex64"), ("complex64", "float64"), ("float16", "float32"), ("float16", "bfloat16")]:
+    pairs = ["float32 float64", "float32 complex64", "complex64 float64", "float16 float32", "float16 bfloat16"]
+    for na, nb in (pair.split() for pair in pairs):
         for op in BINARY:
             a = (data("exact", 5, (3, 1), ALL[na]).abs() + 0.5).to(ALL[na]).requires_grad_()
             b = data("exact", 6, (2, 1, 4), ALL[nb]).requires_grad_()
@@ -106,7 +107,8 @@ def promotion():
     for op in BINARY:
         rows = {}
         for na, da in ALL.items():
-            results = [attempt(lambda da=da, db=db, op=op: getattr(torch, op)(torch.ones(1, dtype=da), torch.ones(1, dtype=db))) for db in ALL.values()]
+            one = torch.ones(1, dtype=da)
+            results = [attempt(lambda one=one, db=db, op=op: getattr(torch, op)(one, torch.ones(1, dtype=db))) for db in ALL.values()]
             rows[na] = [NAMES[y.dtype] if error is None else "error" for y, error in results]
         yield {"op": op, "columns": list(ALL), "rows": rows}
 
@@ -115,7 +117,8 @@ def scalars():
     for value in (2, 1.5, True, 1 + 2j):
         rows = {}
         for name, dtype in ALL.items():
-            results = [attempt(lambda dtype=dtype, op=op, value=value: getattr(torch, op)(torch.ones(1, dtype=dtype), value)) for op in BINARY]
+            one = torch.ones(1, dtype=dtype)
+            results = [attempt(lambda one=one, op=op, value=value: getattr(torch, op)(one, value)) for op in BINARY]
             rows[name] = [[NAMES[y.dtype], *flat(y)] if error is None else "error" for y, error in results]
         yield {"scalar": {"re": 1, "im": 2} if value == 1 + 2j else value, "columns": BINARY, "rows": rows}
 
@@ -132,7 +135,8 @@ def casts():
 
 def reductions():
     for name in ALL:
-        x = data("exact", 8, (3, 4, 5), ALL[name]) if ALL[name].is_floating_point or ALL[name].is_complex else (data("exact", 8, (3, 4, 5)) * 16).abs().to(ALL[name])
+        inexact = ALL[name].is_floating_point or ALL[name].is_complex
+        x = data("exact", 8, (3, 4, 5), ALL[name]) if inexact else (data("exact", 8, (3, 4, 5)) * 16).abs().to(ALL[name])
         for op in ("sum", "mean"):
             for dims in (None, 0, 1, -1, [0, 2], [1, 2], [2, 0, 1]):
                 for keep in (False, True):

@@ -151,7 +151,6 @@ Expected reference(const Case& c) {
   return e;
 }
 
-
 // ---- random cases ----
 
 // One axis: sizes, stride, padding and dilation such that there is an output and the padding mode is defined.
@@ -161,7 +160,9 @@ void pick_axis(PaddingMode mode, int64_t most, int64_t& in, int64_t& out, int64_
     k = chance(0.2) ? 1 : chance(0.1) ? pick(1, 20) : pick(1, 5);
     stride = chance(0.6) ? 1 : pick(1, 4);
     dilation = chance(0.7) ? 1 : chance(0.1) ? pick(1, 40) : pick(1, 4);
-    const int64_t widest = mode == PaddingMode::kZeros || mode == PaddingMode::kReplicate ? 6 : mode == PaddingMode::kCircular ? in : in - 1;
+    const int64_t widest = mode == PaddingMode::kZeros || mode == PaddingMode::kReplicate ? 6
+                           : mode == PaddingMode::kCircular                               ? in
+                                                                                          : in - 1;
     pad = pick(0, std::min<int64_t>(widest, 6));
     const int64_t span = in + pad + pick(0, std::min<int64_t>(widest, 6)) - dilation * (k - 1) - 1;
     if (span < 0) continue;
@@ -226,7 +227,8 @@ void poison(Case& c) {
     if (gate_of(c.mask, g.mask_n, g.mask_c, i / (g.c * in_plane), i / in_plane % g.c, g.c, in_plane, i % in_plane) == 0) c.x.set(i, kNaN);
   }
   for (int64_t i = 0; i < c.dy.size() && c.updated; ++i) {
-    if (gate_of(c.updated, g.ratio_n, g.ratio_c, i / (g.o * out_plane), i / out_plane % g.o, g.o, out_plane, i % out_plane) == 0) c.dy.set(i, kNaN);
+    if (gate_of(c.updated, g.ratio_n, g.ratio_c, i / (g.o * out_plane), i / out_plane % g.o, g.o, out_plane, i % out_plane) == 0)
+      c.dy.set(i, kNaN);
   }
   for (int64_t i = 0; i < c.ratio.size() && c.updated; ++i) {
     if (c.updated.get(i) == 0) c.ratio.set(i, kNaN);
@@ -252,7 +254,8 @@ void compare(const char* name, const Buffer& got, const std::vector<Sum>& expect
   const Tolerance tolerance = tolerance_of(dtype);
   for (int64_t i = 0; i < got.size(); ++i) {
     const Sum& e = expected[static_cast<std::size_t>(i)];
-    const double bound = tolerance.accumulator * e.magnitude + tolerance.storage * std::abs(e.value) + (tolerance.storage > 0 ? 0x1p-24 : 0);
+    const double bound =
+        tolerance.accumulator * e.magnitude + tolerance.storage * std::abs(e.value) + (tolerance.storage > 0 ? 0x1p-24 : 0);
     if (!(std::abs(got.get(i) - e.value) <= bound)) {
       fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(got.get(i)) + ", expected " + std::to_string(e.value));
     }
@@ -287,12 +290,13 @@ std::vector<uint8_t> run_passes(Context& context, Case& c, const Expected& expec
 std::string describe(const Case& c) {
   const ConvGeometry& g = c.g;
   char text[512];
-  std::snprintf(text, sizeof text,
-                "%s threads %d dtype %d x [%ld,%ld,%ld,%ld] weight [%ld,%ld,%ld,%ld] y [%ld,%ld] stride %ld %ld pad %ld %ld dilation %ld %ld "
-                "groups %ld mode %ld mask [%ld,%ld]%s ratio [%ld,%ld] %d updated %d bias %d",
-                simd_level(), thread_count(), static_cast<int>(c.dtype), g.n, g.c, g.h, g.w, g.o, g.c / g.groups, g.kh, g.kw, g.ho, g.wo, g.stride_h, g.stride_w, g.pad_h,
-                g.pad_w, g.dilation_h, g.dilation_w, g.groups, static_cast<int64_t>(g.padding_mode), g.mask_n, g.mask_c, c.byte_mask ? " bytes" : "",
-                g.ratio_n, g.ratio_c, c.ratio ? 1 : 0, c.updated ? 1 : 0, c.bias ? 1 : 0);
+  std::snprintf(
+      text, sizeof text,
+      "%s threads %d dtype %d x [%ld,%ld,%ld,%ld] weight [%ld,%ld,%ld,%ld] y [%ld,%ld] stride %ld %ld pad %ld %ld dilation %ld %ld "
+      "groups %ld mode %ld mask [%ld,%ld]%s ratio [%ld,%ld] %d updated %d bias %d",
+      simd_level(), thread_count(), static_cast<int>(c.dtype), g.n, g.c, g.h, g.w, g.o, g.c / g.groups, g.kh, g.kw, g.ho, g.wo, g.stride_h,
+      g.stride_w, g.pad_h, g.pad_w, g.dilation_h, g.dilation_w, g.groups, static_cast<int64_t>(g.padding_mode), g.mask_n, g.mask_c,
+      c.byte_mask ? " bytes" : "", g.ratio_n, g.ratio_c, c.ratio ? 1 : 0, c.updated ? 1 : 0, c.bias ? 1 : 0);
   return text;
 }
 

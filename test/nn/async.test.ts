@@ -30,7 +30,14 @@ describe('forwardAsync', () => {
       cases.push([
         `PartialConv2d ${dtype}, ${maskDtype} mask`,
         () => {
-          const layer = new PartialConv2d(4, 6, 3, { padding: 1, dtype, multiChannel: true, groups: 2, returnMask: true, paddingMode: 'reflect' });
+          const layer = new PartialConv2d(4, 6, 3, {
+            padding: 1,
+            dtype,
+            multiChannel: true,
+            groups: 2,
+            returnMask: true,
+            paddingMode: 'reflect',
+          });
           const x = randn([2, 4, 9, 8], { dtype });
           const mask = () => toTensor(generate('mask', 3, [2, 4, 9, 8]), maskDtype);
           return { run: () => layer.forward(x, mask()), runAsync: () => layer.forwardAsync(x, mask()) };
@@ -53,7 +60,7 @@ describe('forwardAsync', () => {
       const first = list(await runAsync());
       for (const results of [list(run()), list(await runAsync())]) {
         expect(results.length).to.equal(first.length);
-        results.forEach((t, i) => expectSame(t, first[i] as Tensor));
+        for (const [i, t] of results.entries()) expectSame(t, first[i] as Tensor);
       }
       expect(first.map((t) => t.requiresGrad)).to.deep.equal(first.map(() => false));
     });
@@ -72,7 +79,7 @@ describe('forwardAsync', () => {
     const layer = new Conv1d(3, 4, 3, { padding: 1 });
     const inputs = Array.from({ length: 100 }, (_, i) => rand([1 + (i % 3), 3, 20 + i]));
     const results = await Promise.all(inputs.map((x) => layer.forwardAsync(x)));
-    results.forEach((y, i) => expectSame(y, layer.forward(inputs[i] as Tensor), `${i}`));
+    for (const [i, y] of results.entries()) expectSame(y, layer.forward(inputs[i] as Tensor), `${i}`);
   });
 
   it('runs beside synchronous calls', async () => {
@@ -86,6 +93,7 @@ describe('forwardAsync', () => {
   const disturbances: [string, (t: Tensor) => void][] = [
     ['disposed', (t) => t.dispose()],
     ['filled in place', (t) => void t.fill_(9)],
+    ['written through data', (t) => void t.data.fill(3)],
     ['copied over', (t) => void t.copy_(rand([...t.shape]))],
   ];
   for (const [what, disturb] of disturbances) {
@@ -94,7 +102,12 @@ describe('forwardAsync', () => {
         for (const dtype of ['float32', 'complex64'] as const)
           for (const maskDtype of ['float32', 'bool', 'int32'] as const) {
             const layer = new PartialConv1d(8, 8, 5, { padding: 2, dtype });
-            const operands = { x: rand([2, 8, 3000], { dtype }), mask: toTensor(generate('mask', 1, [2, 3000]), maskDtype), weight: layer.weight, bias: layer.bias as Tensor };
+            const operands = {
+              x: rand([2, 8, 3000], { dtype }),
+              mask: toTensor(generate('mask', 1, [2, 3000]), maskDtype),
+              weight: layer.weight,
+              bias: layer.bias as Tensor,
+            };
             for (const t of [layer.weight, layer.bias as Tensor]) t.requiresGrad = false;
             const expected = new PartialConv1d(8, 8, 5, { padding: 2, dtype });
             expected.loadStateDict(layer.stateDict());
@@ -141,10 +154,22 @@ describe('forwardAsync', () => {
   });
 
   it('rejects with the errors of forward, and writes nothing', async () => {
-    const layer = new PartialConv1d(3, 4, 3) as unknown as { forward(...a: unknown[]): unknown; forwardAsync(...a: unknown[]): Promise<unknown> };
+    const layer = new PartialConv1d(3, 4, 3) as unknown as {
+      forward(...a: unknown[]): unknown;
+      forwardAsync(...a: unknown[]): Promise<unknown>;
+    };
     const gone = rand([3, 8]);
     gone.dispose();
-    const bad: unknown[][] = [[], [null], [rand([2, 8])], [gone], [rand([3, 8], { dtype: 'float64' })], [rand([3, 8]), rand([7])], [rand([3, 8]), null, { returnMask: 3 }], [rand([3, 1])]];
+    const bad: unknown[][] = [
+      [],
+      [null],
+      [rand([2, 8])],
+      [gone],
+      [rand([3, 8], { dtype: 'float64' })],
+      [rand([3, 8]), rand([7])],
+      [rand([3, 8]), null, { returnMask: 3 }],
+      [rand([3, 1])],
+    ];
     for (const args of bad) {
       let message = '';
       try {
@@ -157,7 +182,9 @@ describe('forwardAsync', () => {
         (e: unknown) => e,
       );
       expect(isTyped(error), String(error)).to.equal(true);
-      expect((error as Error).message).to.equal(message).and.not.equal('');
+      expect((error as Error).message)
+        .to.equal(message)
+        .and.not.equal('');
     }
     expect([...(await new PartialConv1d(3, 4, 3).forwardAsync(rand([3, 8]))).shape]).to.deep.equal([4, 6]);
   });
@@ -167,16 +194,29 @@ describe('forwardAsync', () => {
     const x = generate('exact', 1, [2, 40]);
     const mask = generate('mask', 2, [40]);
     const poisoned = changed(x, (v, i) => (mask.data[i % 40] === 0 ? Number.NaN : v));
-    expectSame(await layer.forwardAsync(toShared(poisoned, 'float32'), toTensor(mask, 'bool')), layer.forward(toTensor(x, 'float32'), toTensor(mask, 'bool')));
+    expectSame(
+      await layer.forwardAsync(toShared(poisoned, 'float32'), toTensor(mask, 'bool')),
+      layer.forward(toTensor(x, 'float32'), toTensor(mask, 'bool')),
+    );
   });
 
   it('leaves no memory acquired: in-place changes afterwards touch the tensor itself', async () => {
     const layer = new Conv2d(1, 1, 1);
-    const x = tensor([[[1, 2], [3, 4]]]);
+    const x = tensor([
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    ]);
     await layer.forwardAsync(x);
     const view = x.detach();
     x.fill_(5);
-    expect(view.toArray()).to.deep.equal([[[5, 5], [5, 5]]]);
+    expect(view.toArray()).to.deep.equal([
+      [
+        [5, 5],
+        [5, 5],
+      ],
+    ]);
     expect(x.storage.readers).to.equal(0);
     expect(layer.weight.storage.readers).to.equal(0);
   });
@@ -184,18 +224,24 @@ describe('forwardAsync', () => {
 
 describe('worker threads', () => {
   const start = (code: string) =>
-    new Worker(`require('tsx/cjs'); const { parentPort } = require('node:worker_threads'); const pc = require(${JSON.stringify(LIBRARY)}); ${code}`, { eval: true });
+    new Worker(
+      `require('tsx/cjs'); const { parentPort } = require('node:worker_threads'); const pc = require(${JSON.stringify(LIBRARY)}); ${code}`,
+      { eval: true },
+    );
 
   it('have their own generator, layers and queue, and the same bits', async () => {
     const code = `pc.manualSeed(4); const layer = new pc.PartialConv1d(3, 4, 3); const x = pc.rand([2, 3, 30]);
       layer.forwardAsync(x, pc.tensor(new Array(30).fill(0).map((_, i) => i % 3 ? 1 : 0))).then((y) => parentPort.postMessage(y.readSync()));`;
-    const results = await Promise.all([1, 2, 3].map(() => new Promise<Float32Array>((resolve, reject) => void start(code).once('message', resolve).once('error', reject))));
+    const results = await Promise.all(
+      [1, 2, 3].map(() => new Promise<Float32Array>((resolve, reject) => void start(code).once('message', resolve).once('error', reject))),
+    );
     for (const r of results) expect([...r]).to.deep.equal([...(results[0] as Float32Array)]);
     expect(results[0]?.every(Number.isFinite)).to.equal(true);
   });
 
   it('report typed errors of their own', async () => {
-    const code = `new pc.Conv1d(1, 1, 9).forwardAsync(pc.zeros([1, 3])).catch((e) => parentPort.postMessage([e.name, e.code, e instanceof pc.ShapeError]));`;
+    const code =
+      'new pc.Conv1d(1, 1, 9).forwardAsync(pc.zeros([1, 3])).catch((e) => parentPort.postMessage([e.name, e.code, e instanceof pc.ShapeError]));';
     const message = await new Promise((resolve, reject) => void start(code).once('message', resolve).once('error', reject));
     expect(message).to.deep.equal(['ShapeError', 'ERR_SHAPE', true]);
   });

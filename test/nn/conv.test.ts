@@ -47,14 +47,28 @@ describe('Conv1d as documented', () => {
       paddingMode: 'zeros',
     });
     const x = tensor([[1, 2, 3]]);
-    expect([x.requiresGrad, layer.forward(x).requiresGrad, layer.weight.requiresGrad, layer.bias?.requiresGrad]).to.deep.equal([false, true, true, true]);
+    expect([x.requiresGrad, layer.forward(x).requiresGrad, layer.weight.requiresGrad, layer.bias?.requiresGrad]).to.deep.equal([
+      false,
+      true,
+      true,
+      true,
+    ]);
     expect(new Conv1d(1, 3, 1, { padding: 'same' }).padding).to.equal('same');
     expect(new Conv2d(1, 3, [2, 3], { stride: 2 }).stride).to.deep.equal([2, 2]);
     expect(new Conv1d(1, 3, 1, { bias: false }).bias).to.equal(null);
   });
 
   it('C4: every option by name, with its default', () => {
-    const options = { stride: 1, padding: 0, dilation: 1, groups: 1, bias: true, paddingMode: 'zeros', device: 'cpu', dtype: 'float32' } as const;
+    const options = {
+      stride: 1,
+      padding: 0,
+      dilation: 1,
+      groups: 1,
+      bias: true,
+      paddingMode: 'zeros',
+      device: 'cpu',
+      dtype: 'float32',
+    } as const;
     manualSeed(42);
     const [a] = [new Conv1d(1, 3, 1)];
     manualSeed(42);
@@ -89,7 +103,10 @@ describe("initialisation has PyTorch's bits", () => {
     it(`seed ${seed}: ${made.map((l) => `${l.op}(${l.inChannels}, ${l.outChannels}, ${l.kernelSize}) ${l.dtype} ${JSON.stringify(l.options)}`).join(', ')}`, () => {
       manualSeed(BigInt(seed));
       for (const golden of made) {
-        const layer = new layers[golden.op](golden.inChannels, golden.outChannels, golden.kernelSize, { ...golden.options, dtype: golden.dtype });
+        const layer = new layers[golden.op](golden.inChannels, golden.outChannels, golden.kernelSize, {
+          ...golden.options,
+          dtype: golden.dtype,
+        });
         expect([...layer.weight.shape]).to.deep.equal(golden.weight.shape);
         expect(bits(layer.weight)).to.equal(golden.weight.bits);
         expect(layer.bias && bits(layer.bias)).to.equal(golden.bias?.bits ?? null);
@@ -107,7 +124,11 @@ describe("initialisation has PyTorch's bits", () => {
     expectSame(layer.weight, before);
     layer.resetParameters();
     expect(flat(layer.weight)).not.to.deep.equal(flat(before));
-    expectClose(layer.forward(toTensor(reference.filled([2, 5], 1), 'float32')), reference.conv(reference.filled([2, 5], 1), toValues(layer.weight), toValues(layer.bias as Tensor)), toleranceOf('float32'));
+    expectClose(
+      layer.forward(toTensor(reference.filled([2, 5], 1), 'float32')),
+      reference.conv(reference.filled([2, 5], 1), toValues(layer.weight), toValues(layer.bias as Tensor)),
+      toleranceOf('float32'),
+    );
   });
 });
 
@@ -127,12 +148,32 @@ describe('a convolution layer', () => {
     const layer = new Conv1d(2, 3, 3, { padding: 1 });
     const w = toValues(layer.weight);
     const b = toValues(layer.bias as Tensor);
-    for (const shape of [[1, 2, 8], [3, 2, 5], [2, 8], [0, 2, 4], [1, 2, 8], [3, 2, 6], [2, 5]]) {
+    for (const shape of [
+      [1, 2, 8],
+      [3, 2, 5],
+      [2, 8],
+      [0, 2, 4],
+      [1, 2, 8],
+      [3, 2, 6],
+      [2, 5],
+    ]) {
       const x = rand(shape);
       expectClose(layer.forward(x), reference.conv(toValues(x), w, b, { padding: 1 }), toleranceOf('float32'), String(shape));
     }
     expect(Object.keys(layer).sort()).to.deep.equal(
-      ['bias', 'dilation', 'groups', 'inChannels', 'kernelSize', 'outChannels', 'padding', 'paddingMode', 'stride', 'training', 'weight'].sort(),
+      [
+        'bias',
+        'dilation',
+        'groups',
+        'inChannels',
+        'kernelSize',
+        'outChannels',
+        'padding',
+        'paddingMode',
+        'stride',
+        'training',
+        'weight',
+      ].sort(),
     );
   });
 
@@ -181,7 +222,10 @@ describe('a convolution layer', () => {
 
   it('has gradients in every mode, and none in noGrad', () => {
     const layer = new Conv1d(2, 3, 3).eval();
-    layer.forward(rand([1, 2, 8])).sum().backward();
+    layer
+      .forward(rand([1, 2, 8]))
+      .sum()
+      .backward();
     expect(layer.bias?.grad?.toArray()).to.deep.equal([6, 6, 6]);
     layer.zeroGrad();
     expect(layer.weight.grad).to.equal(null);
@@ -189,7 +233,11 @@ describe('a convolution layer', () => {
 
   it('accumulates gradients over calls', () => {
     const layer = new Conv1d(1, 1, 2, { dtype: 'float64' });
-    for (const _ of [1, 2, 3]) layer.forward(tensor([[1, 2, 3]], { dtype: 'float64' })).sum().backward();
+    for (const _ of [1, 2, 3])
+      layer
+        .forward(tensor([[1, 2, 3]], { dtype: 'float64' }))
+        .sum()
+        .backward();
     expect(layer.weight.grad?.toArray()).to.deep.equal([[[9, 15]]]);
   });
 
@@ -223,7 +271,9 @@ describe('a convolution layer', () => {
     const y = layer.forward(x);
     layer.dispose();
     layer.dispose();
-    expect(() => layer.forward(x)).to.throw(Error, /disposed/).with.property('code', 'ERR_DISPOSED');
+    expect(() => layer.forward(x))
+      .to.throw(Error, /disposed/)
+      .with.property('code', 'ERR_DISPOSED');
     expect([...y.shape]).to.deep.equal([3, 6]);
     expect(layer.weight.disposed).to.equal(true);
     expect(String(layer)).to.equal('Conv1d(2, 3, kernel_size=(3,), stride=(1,))');

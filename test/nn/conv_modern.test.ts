@@ -50,7 +50,13 @@ describe('ConvModern', () => {
   });
 
   it('takes snake_case options, and gives the same off the event loop', async () => {
-    const layer = new ConvModern1d(3, 4, { kernel_size: 5, layer_order: 'old', output_size: 12, scaler: 'up', padding: 2 } as ConvModernOptions);
+    const layer = new ConvModern1d(3, 4, {
+      kernel_size: 5,
+      layer_order: 'old',
+      output_size: 12,
+      scaler: 'up',
+      padding: 2,
+    } as ConvModernOptions);
     const x = rand([2, 3, 7]);
     expect([...layer.forward(x).shape]).to.deep.equal([2, 4, 12]);
     expectSame(await layer.forwardAsync(x), layer.forward(x));
@@ -58,8 +64,14 @@ describe('ConvModern', () => {
 
   it('rejects unknown names with the nearest known one', () => {
     const cases: [Record<string, unknown>, string][] = [
-      [{ normalizer: 'bach' }, "ConvModern1d: expected normalizer to be one of 'batch', 'inst', 'pinst', 'null', but got \"bach\"; did you mean 'batch'?"],
-      [{ activator: 'PReLU' }, "ConvModern1d: expected activator to be one of 'prelu', 'relu', 'null', but got \"PReLU\"; did you mean 'prelu'?"],
+      [
+        { normalizer: 'bach' },
+        "ConvModern1d: expected normalizer to be one of 'batch', 'inst', 'pinst', 'null', but got \"bach\"; did you mean 'batch'?",
+      ],
+      [
+        { activator: 'PReLU' },
+        "ConvModern1d: expected activator to be one of 'prelu', 'relu', 'null', but got \"PReLU\"; did you mean 'prelu'?",
+      ],
       [{ activator: 'gelu!?' }, "ConvModern1d: expected activator to be one of 'prelu', 'relu', 'null', but got \"gelu!?\""],
       [{ layerOrder: 'neww' }, "ConvModern1d: expected layerOrder to be one of 'new', 'old', but got \"neww\"; did you mean 'new'?"],
       [{ scaler: 3 }, "ConvModern1d: expected scaler to be one of 'down', 'up', but got 3"],
@@ -69,7 +81,9 @@ describe('ConvModern', () => {
   });
 
   it('fails as the original where it fails', () => {
-    expect(expectTyped(() => new ConvModern1d(3, 4).forward(ones([3, 5]))).message).to.include('Mismatch of parameter numbers and input channel size');
+    expect(expectTyped(() => new ConvModern1d(3, 4).forward(ones([3, 5]))).message).to.include(
+      'Mismatch of parameter numbers and input channel size',
+    );
     expect(expectTyped(() => new ConvModern1d(4, 4).forward(ones([2, 4, 1]))).message).to.include(
       'Expected more than 1 spatial element when training, got input size [2, 4, 1]',
     );

@@ -12,12 +12,15 @@ const make = () => new PartialConv1d(C, O, 3, { padding: 1, returnMask: true, dt
 /** The layer's result for this mask as it is now, checked. */
 function check(layer: PartialConv1d<true>, mask: Tensor | null, data = x, dtype: 'float64' | 'float32' = 'float64'): void {
   const [y, updated] = layer.forward(toTensor(data, dtype), mask);
-  const expected = reference.partialConv(data, mask && toValues(mask), toValues(layer.weight), toValues(layer.bias as Tensor), { padding: 1 });
+  const expected = reference.partialConv(data, mask && toValues(mask), toValues(layer.weight), toValues(layer.bias as Tensor), {
+    padding: 1,
+  });
   expectClose(y, expected.y, toleranceOf(dtype));
   expectClose(updated, expected.updatedMask, EXACT, 'updated');
 }
 
-const maskOf = (seed: number, shape: number[] = [L], dtype: 'float64' | 'bool' | 'int32' | 'float32' = 'float64') => toTensor(generate('mask', seed, shape), dtype);
+const maskOf = (seed: number, shape: number[] = [L], dtype: 'float64' | 'bool' | 'int32' | 'float32' = 'float64') =>
+  toTensor(generate('mask', seed, shape), dtype);
 
 const hitsAndMisses = ({ maskCache: { hits, misses } }: PartialConv1d<boolean>) => ({ hits, misses });
 
@@ -80,17 +83,39 @@ describe('mask cache', () => {
     const data = generate('exact', 2, [4, 4]);
     const image = new PartialConv2d(2, 2, 1, { dtype: 'float64' });
     const picture = generate('exact', 2, [2, 4, 4]);
-    for (const shape of [[4, 4], [1, 4, 4]]) {
+    for (const shape of [
+      [4, 4],
+      [1, 4, 4],
+    ]) {
       const view = square.reshape(shape);
-      expectClose(layer.forward(toTensor(data), view), reference.partialConv(data, toValues(view), toValues(layer.weight), toValues(layer.bias as Tensor), { multiChannel: true }).y, toleranceOf('float64'));
-      expectClose(image.forward(toTensor(picture), view), reference.partialConv(picture, toValues(view), toValues(image.weight), toValues(image.bias as Tensor)).y, toleranceOf('float64'));
+      expectClose(
+        layer.forward(toTensor(data), view),
+        reference.partialConv(data, toValues(view), toValues(layer.weight), toValues(layer.bias as Tensor), { multiChannel: true }).y,
+        toleranceOf('float64'),
+      );
+      expectClose(
+        image.forward(toTensor(picture), view),
+        reference.partialConv(picture, toValues(view), toValues(image.weight), toValues(image.bias as Tensor)).y,
+        toleranceOf('float64'),
+      );
     }
     // [N, L] for a batch, [C, L] for one: the same memory, another count.
     const both = new PartialConv1d(2, 2, 1, { multiChannel: true, dtype: 'float64' });
     const mask = toTensor(generate('mask', 8, [2, 6]), 'float64');
-    for (const shape of [[2, 2, 6], [2, 6], [2, 2, 6], [2, 6]]) {
+    for (const shape of [
+      [2, 2, 6],
+      [2, 6],
+      [2, 2, 6],
+      [2, 6],
+    ]) {
       const v = generate('exact', 2, shape);
-      const m = shape.length === 3 ? reference.values([2, 2, 6], [0, 0, 1, 1].flatMap((n) => [...toValues(mask).data.subarray(6 * n, 6 * n + 6)])) : toValues(mask);
+      const m =
+        shape.length === 3
+          ? reference.values(
+              [2, 2, 6],
+              [0, 0, 1, 1].flatMap((n) => [...toValues(mask).data.subarray(6 * n, 6 * n + 6)]),
+            )
+          : toValues(mask);
       const expected = reference.partialConv(v, m, toValues(both.weight), toValues(both.bias as Tensor), { multiChannel: true });
       expectClose(both.forward(toTensor(v), mask), expected.y, toleranceOf('float64'));
     }
@@ -112,7 +137,7 @@ describe('mask cache', () => {
     expect(layer.maskCache.hits).to.equal(0);
   });
 
-  it('never remembers a mask on the caller\'s memory', () => {
+  it("never remembers a mask on the caller's memory", () => {
     const layer = make();
     for (const dtype of ['float64', 'bool'] as const) {
       const array = dtype === 'bool' ? new Uint8Array(L).fill(1) : new Float64Array(L).fill(1);
@@ -149,7 +174,7 @@ describe('mask cache', () => {
     check(layer, mask);
   });
 
-  it('hands out updated masks that are the caller\'s to change', () => {
+  it("hands out updated masks that are the caller's to change", () => {
     const layer = make();
     const mask = maskOf(1);
     for (const m of [mask, null]) {
@@ -220,7 +245,9 @@ describe('mask cache', () => {
     const gone = maskOf(99);
     check(layer, gone);
     gone.dispose();
-    expect(() => layer.forward(toTensor(x), gone)).to.throw(Error, /disposed/).with.property('code', 'ERR_DISPOSED');
+    expect(() => layer.forward(toTensor(x), gone))
+      .to.throw(Error, /disposed/)
+      .with.property('code', 'ERR_DISPOSED');
   });
 
   it('does not keep a freed mask alive by its own', () => {

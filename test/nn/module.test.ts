@@ -72,7 +72,9 @@ describe('Module', () => {
       const layer = new Conv1d(c, o, k);
       const before = layer.weight.clone();
       const dict = Object.fromEntries(Object.entries(state ?? {}).map(([name, shape]) => [name, rand(shape)]));
-      expect(() => layer.loadStateDict(dict)).to.throw(RangeError, message).with.property('code', 'ERR_SHAPE');
+      expect(() => layer.loadStateDict(dict))
+        .to.throw(RangeError, message)
+        .with.property('code', 'ERR_SHAPE');
       expectSame(layer.weight, before);
     });
   }
@@ -92,7 +94,10 @@ describe('Module', () => {
   it('refuses what is no state dictionary', () => {
     const layer = new Conv1d(1, 2, 3) as unknown as { loadStateDict(...args: unknown[]): void };
     for (const dict of [null, undefined, 3, 'weight', () => 1]) expect(() => layer.loadStateDict(dict), String(dict)).to.throw(TypeError);
-    expect(() => layer.loadStateDict({ weight: [1, 2], bias: null })).to.throw(TypeError, /expected weight to be a tensor, but got \[1, 2\]/);
+    expect(() => layer.loadStateDict({ weight: [1, 2], bias: null })).to.throw(
+      TypeError,
+      /expected weight to be a tensor, but got \[1, 2\]/,
+    );
     expect(() => layer.loadStateDict({}, { strct: false })).to.throw(RangeError, /did you mean "strict"/);
     const gone = rand([2, 1, 3]);
     gone.dispose();
@@ -145,17 +150,24 @@ describe('Module', () => {
   it('refuses devices and dtypes that cannot be', () => {
     const layer = new Conv1d(1, 2, 3) as unknown as { to(target: unknown): void };
     for (const target of ['int32', 'bool', 'float23', null, undefined, 7, {}, [], 'constructor', '__proto__']) {
-      expect(() => layer.to(target), String(target)).to.throw(TypeError).with.property('code', 'ERR_DTYPE');
+      expect(() => layer.to(target), String(target))
+        .to.throw(TypeError)
+        .with.property('code', 'ERR_DTYPE');
     }
     for (const target of ['cuda', 'cuda:1', 'cuda:x']) {
-      expect(() => layer.to(target), target).to.throw(Error, /cuda/).with.property('code', 'ERR_DEVICE');
+      expect(() => layer.to(target), target)
+        .to.throw(Error, /cuda/)
+        .with.property('code', 'ERR_DEVICE');
     }
   });
 
   it('zeroes gradients and frees everything', () => {
     const block = new Block();
     const { first } = block;
-    first.forward(rand([1, 5])).sum().backward();
+    first
+      .forward(rand([1, 5]))
+      .sum()
+      .backward();
     const grad = first.weight.grad as Tensor;
     block.zeroGrad();
     expect([first.weight.grad, grad.disposed]).to.deep.equal([null, true]);

@@ -17,7 +17,12 @@ describe('complex', () => {
   it('agrees with finite differences', () => {
     checkGradients(([re, im]) => complex(re as Tensor, im as Tensor), [generate('fine', 1, [2, 1]), generate('fine', 2, [3])]);
     const x = tensor([1, 2], { requiresGrad: true });
-    complex(x, zeros([2])).backward(tensor([{ re: 5, im: 7 }, { re: 6, im: 8 }]));
+    complex(x, zeros([2])).backward(
+      tensor([
+        { re: 5, im: 7 },
+        { re: 6, im: 8 },
+      ]),
+    );
     expect(x.grad?.toArray()).to.deep.equal([5, 6]);
   });
 

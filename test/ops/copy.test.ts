@@ -5,7 +5,7 @@ import { generate } from '../goldens/load';
 import { at, sizeOf, type Values, values } from '../reference';
 import { checkGradients } from '../support/finite_differences';
 import { Seeded } from '../support/seeded';
-import { expectNumbers, tensorGolden, toTensor as fromGolden } from '../support/tensor_golden';
+import { expectNumbers, toTensor as fromGolden, tensorGolden } from '../support/tensor_golden';
 import { decode, EXACT, expectClose, expectSame, toTensor } from '../support/tensors';
 import { expectTyped } from '../support/typed_errors';
 
@@ -40,7 +40,10 @@ describe('conversions', () => {
       const next = (i: number) => at(value, i + 1);
       const middle = Float32Array.from(value.subarray(0, -1), (v, i) => (v + next(i)) / 2); // exact in float32
       const bits = new Uint32Array(middle.buffer);
-      const shifted = (by: number) => tensor(new Float32Array(bits.map((b) => b + by).buffer)).to(dtype).readSync();
+      const shifted = (by: number) =>
+        tensor(new Float32Array(bits.map((b) => b + by).buffer))
+          .to(dtype)
+          .readSync();
       const even = Uint16Array.from(middle, (_, i) => (i % 2 === 0 ? i : i + 1));
       expect(shifted(0)).to.deep.equal(even);
       expect(shifted(-1).subarray(1)).to.deep.equal(positive.subarray(1, -1));
@@ -62,13 +65,24 @@ describe('conversions', () => {
       expect(x.to(dtype).to('int32').toArray(), dtype).to.deep.equal([1, -1, high, low, 0, high]);
       expect(x.to(dtype).to('uint8').toArray(), dtype).to.deep.equal([1, 0, 255, 0, 0, 255]);
     }
-    expect(tensor([2 ** 31 - 1.5, -(2 ** 31) - 0.5], { dtype: 'float64' }).to('int32').toArray()).to.deep.equal([high - 1, low]);
+    expect(
+      tensor([2 ** 31 - 1.5, -(2 ** 31) - 0.5], { dtype: 'float64' })
+        .to('int32')
+        .toArray(),
+    ).to.deep.equal([high - 1, low]);
     expect(tensor([257, -1], { dtype: 'int32' }).to('uint8').toArray(), 'integers wrap').to.deep.equal([1, 255]);
   });
 
   it('anything but 0 is true', () => {
     expect(tensor([0, -0, 0.1, Number.NaN]).to('bool').toArray()).to.deep.equal([0, 0, 1, 1]);
-    expect(tensor([{ re: 0, im: 0 }, { re: 0, im: 2 }]).to('bool').toArray()).to.deep.equal([0, 1]);
+    expect(
+      tensor([
+        { re: 0, im: 0 },
+        { re: 0, im: 2 },
+      ])
+        .to('bool')
+        .toArray(),
+    ).to.deep.equal([0, 1]);
     expect(tensor(Uint8Array.of(0, 7), { dtype: 'bool' }).readSync()).to.deep.equal(Uint8Array.of(0, 1));
     expect(tensor([2], { dtype: 'int32' }).to('bool').to('float32').toArray()).to.deep.equal([1]);
   });
@@ -102,8 +116,15 @@ describe('fill', () => {
       const data = Float64Array.from({ length: complex ? 70 : 35 }, (_, i) => (complex ? 1 - (i % 2) : 1));
       expectClose(y, values([5, 7], data, complex), EXACT, dtype);
     }
-    expect(full([2], { re: 1, im: -2 }).toArray()).to.deep.equal([{ re: 1, im: -2 }, { re: 1, im: -2 }]);
-    expect(full(70000, 0.1).readSync().every((v) => v === Math.fround(0.1))).to.equal(true);
+    expect(full([2], { re: 1, im: -2 }).toArray()).to.deep.equal([
+      { re: 1, im: -2 },
+      { re: 1, im: -2 },
+    ]);
+    expect(
+      full(70000, 0.1)
+        .readSync()
+        .every((v) => v === Math.fround(0.1)),
+    ).to.equal(true);
   });
 });
 
@@ -115,7 +136,10 @@ describe('strided copies', () => {
       const rank = random.integer(1, 5);
       const shape = Array.from({ length: rank }, () => random.pick([1, 2, 3, 17, 33]));
       if (sizeOf(shape) > 60000) continue;
-      const order = shape.map((_, d) => ({ d, key: random.next() })).sort((a, b) => a.key - b.key).map(({ d }) => d);
+      const order = shape
+        .map((_, d) => ({ d, key: random.next() }))
+        .sort((a, b) => a.key - b.key)
+        .map(({ d }) => d);
       const x = dtype === 'bool' ? bits(shape, trial) : generate('exact', trial, shape, dtype.startsWith('complex'));
       const [start, step] = [random.integer(0, 2), random.integer(1, 3)];
       const axis = random.integer(0, rank - 1);
@@ -158,11 +182,21 @@ const flat = (index: readonly number[], shape: readonly number[]) => index.reduc
 
 function permuted(x: Values, order: readonly number[]): Values {
   const shape = order.map((d) => at(x.shape, d));
-  return gather(x, shape, (index) => flat(x.shape.map((_, d) => at(index, order.indexOf(d))), x.shape));
+  return gather(x, shape, (index) =>
+    flat(
+      x.shape.map((_, d) => at(index, order.indexOf(d))),
+      x.shape,
+    ),
+  );
 }
 
 function sliced(x: Values, axis: number, start: number, step: number): Values {
   const size = Math.max(0, Math.ceil((at(x.shape, axis) - start) / step));
   const shape = x.shape.map((d, i) => (i === axis ? size : d));
-  return gather(x, shape, (index) => flat(index.map((i, d) => (d === axis ? start + i * step : i)), x.shape));
+  return gather(x, shape, (index) =>
+    flat(
+      index.map((i, d) => (d === axis ? start + i * step : i)),
+      x.shape,
+    ),
+  );
 }

@@ -57,11 +57,17 @@ describe('defineOp', () => {
     });
     const b = tensor([2], { requiresGrad: true });
     op(tensor([1]), 3, b).backward();
-    expect(seen).to.deep.equal([[false, false, true], [false, false, true]]);
+    expect(seen).to.deep.equal([
+      [false, false, true],
+      [false, false, true],
+    ]);
     expect(b.grad?.item()).to.equal(1);
     const a = tensor([1], { requiresGrad: true });
     valueAndGrad(() => op(a, 3, b), [b]);
-    expect(seen.slice(2)).to.deep.equal([[true, false, true], [false, false, true]]);
+    expect(seen.slice(2)).to.deep.equal([
+      [true, false, true],
+      [false, false, true],
+    ]);
   });
 
   it('records nothing inside forward, and nothing at all where no input wants a gradient', () => {
@@ -137,22 +143,37 @@ describe('defineOp', () => {
   it('is checked: names, functions, results', () => {
     const forward = (_call: OpCall, x: Tensor) => x.mul(1);
     const backward = (_call: OpCall, g: Tensor) => g;
+    const saveNumber = (call: OpCall, x: Tensor) => {
+      call.save(3 as never);
+      return x;
+    };
     const x = tensor([1, 2], { requiresGrad: true });
-    const run = (back: unknown) => defineOp({ name: 'mine', forward, backward: back as typeof backward })(x).sum().backward();
+    const run = (back: unknown) =>
+      defineOp({ name: 'mine', forward, backward: back as typeof backward })(x)
+        .sum()
+        .backward();
     expect(text(() => defineOp({ forward, backward } as never))).to.equal('ERR_SHAPE defineOp: expected a name, but got undefined');
     expect(text(() => defineOp({ name: 'mine', forward } as never))).to.equal(
       'ERR_SHAPE defineOp: expected mine to have the functions forward and backward, but got a function and undefined',
     );
-    expect(text(() => defineOp({ name: 'mine', forward: () => 3 as never, backward })())).to.equal('ERR_DTYPE mine: expected forward to return a tensor, but got 3');
-    expect(text(() => defineOp({ name: 'mine', forward: (call, x: Tensor) => (call.save(3 as never), x), backward })(x))).to.equal(
+    expect(text(() => defineOp({ name: 'mine', forward: () => 3 as never, backward })())).to.equal(
+      'ERR_DTYPE mine: expected forward to return a tensor, but got 3',
+    );
+    expect(text(() => defineOp({ name: 'mine', forward: saveNumber, backward })(x))).to.equal(
       'ERR_DTYPE mine: expected save() to be given tensors, but got 3',
     );
-    expect(text(() => run(() => []))).to.match(/^ERR_SHAPE mine: expected backward to return a gradient or null for each of the 1 arguments/);
-    expect(text(() => run(() => 3))).to.match(/^ERR_SHAPE mine: expected backward to return a gradient or null for each of the 1 arguments, but got 3/);
+    expect(text(() => run(() => []))).to.match(
+      /^ERR_SHAPE mine: expected backward to return a gradient or null for each of the 1 arguments/,
+    );
+    expect(text(() => run(() => 3))).to.match(
+      /^ERR_SHAPE mine: expected backward to return a gradient or null for each of the 1 arguments, but got 3/,
+    );
     expect(text(() => run(() => [3]))).to.equal('ERR_DTYPE mine: expected backward to return tensors, but for argument 0 got 3');
     expect(text(() => run(() => zeros([3])))).to.equal(
       'ERR_SHAPE mine: expected backward to return a float32 tensor of shape [2] for argument 0, but got a float32 tensor of shape [3]',
     );
-    expect(text(() => run(() => zeros([2], { dtype: 'float64' })))).to.match(/^ERR_SHAPE mine: expected backward to return a float32 tensor/);
+    expect(text(() => run(() => zeros([2], { dtype: 'float64' })))).to.match(
+      /^ERR_SHAPE mine: expected backward to return a float32 tensor/,
+    );
   });
 });

@@ -88,14 +88,18 @@ describe('valueAndGrad', () => {
   it('refuses what has no gradient', () => {
     const a = tensor([1, 2]);
     const text = (f: () => unknown) => expectTyped(f).message;
-    expect(text(() => valueAndGrad((x) => mul(x, x), [a]))).to.equal('valueAndGrad: expected the function to return one element, but got shape [2]');
+    expect(text(() => valueAndGrad((x) => mul(x, x), [a]))).to.equal(
+      'valueAndGrad: expected the function to return one element, but got shape [2]',
+    );
     expect(text(() => valueAndGrad(() => 3 as never))).to.equal('valueAndGrad: expected the function to return a tensor, but got 3');
     expect(text(() => valueAndGrad((async () => a) as never))).to.match(/an async function cannot be differentiated/);
     expect(text(() => valueAndGrad(() => zeros([1], { dtype: 'complex64' })))).to.match(/expected the function to return a real tensor/);
     expect(text(() => valueAndGrad(undefined as never))).to.equal('valueAndGrad: expected a function, but got undefined');
     expect(text(() => valueAndGrad((x) => x, [3 as never]))).to.equal('valueAndGrad: expected tensor 0 to be a tensor, but got 3');
     expect(text(() => valueAndGrad((x: Tensor) => x, a as never))).to.match(/expected an array of tensors, but got a float32 tensor/);
-    expect(text(() => valueAndGrad((x) => x.sum(), [zeros([1], { dtype: 'int32' })]))).to.match(/only tensors of floating point and complex dtype/);
+    expect(text(() => valueAndGrad((x) => x.sum(), [zeros([1], { dtype: 'int32' })]))).to.match(
+      /only tensors of floating point and complex dtype/,
+    );
   });
 
   it('has the gradients of a convolution by hand', () => {

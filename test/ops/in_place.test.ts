@@ -6,7 +6,13 @@ import { expectTyped } from '../support/typed_errors';
 describe('in-place ops', () => {
   it('change the tensor and return it', () => {
     const x = tensor([1, 2, 3]);
-    expect(x.add_(1).sub_(tensor([0, 1, 2])).mul_(tensor(3)).div_(2)).to.equal(x);
+    expect(
+      x
+        .add_(1)
+        .sub_(tensor([0, 1, 2]))
+        .mul_(tensor(3))
+        .div_(2),
+    ).to.equal(x);
     expect(x.toArray()).to.deep.equal([3, 3, 3]);
     expect(x.copy_(tensor([7], { dtype: 'int32' })).toArray()).to.deep.equal([7, 7, 7]);
     expect(x.zero_().toArray()).to.deep.equal([0, 0, 0]);
@@ -19,26 +25,55 @@ describe('in-place ops', () => {
       x.add_(x).mul_(ones([2], { dtype }));
       expect(x.dtype).to.equal(dtype);
       const two = dtype === 'bool' ? 1 : 2;
-      expect(x.toArray(), dtype).to.deep.equal(dtype.startsWith('complex') ? [{ re: 2, im: 0 }, { re: 2, im: 0 }] : [two, two]);
-      expect(x.fill_(1).toArray(), dtype).to.deep.equal(dtype.startsWith('complex') ? [{ re: 1, im: 0 }, { re: 1, im: 0 }] : [1, 1]);
+      expect(x.toArray(), dtype).to.deep.equal(
+        dtype.startsWith('complex')
+          ? [
+              { re: 2, im: 0 },
+              { re: 2, im: 0 },
+            ]
+          : [two, two],
+      );
+      expect(x.fill_(1).toArray(), dtype).to.deep.equal(
+        dtype.startsWith('complex')
+          ? [
+              { re: 1, im: 0 },
+              { re: 1, im: 0 },
+            ]
+          : [1, 1],
+      );
     }
     const x = tensor([1, 2]);
     x.add_(tensor([1e-9, 1], { dtype: 'float64' }));
     expect(x.toArray(), 'computed in float64, rounded to float32').to.deep.equal([1, 3]);
     expect(tensor([5], { dtype: 'int32' }).add_(true).item()).to.equal(6);
-    expect(tensor([{ re: 1, im: 1 }]).mul_({ re: 0, im: 1 }).toArray()).to.deep.equal([{ re: -1, im: 1 }]);
+    expect(
+      tensor([{ re: 1, im: 1 }])
+        .mul_({ re: 0, im: 1 })
+        .toArray(),
+    ).to.deep.equal([{ re: -1, im: 1 }]);
   });
 
   it('raise the version once each, seen by views', () => {
     const x = zeros([4]);
     const view = x.reshape([2, 2]);
-    for (const change of [() => x.fill_(1), () => view.zero_(), () => x.add_(1), () => x.sub_(1), () => x.mul_(2), () => x.div_(2), () => x.copy_(x)]) {
+    for (const change of [
+      () => x.fill_(1),
+      () => view.zero_(),
+      () => x.add_(1),
+      () => x.sub_(1),
+      () => x.mul_(2),
+      () => x.div_(2),
+      () => x.copy_(x),
+    ]) {
       const { version } = x.storage;
       change();
       expect(x.storage.version).to.equal(version + 1);
       expect(view.storage.version).to.equal(version + 1);
     }
-    expect(view.toArray()).to.deep.equal([[0, 0], [0, 0]]);
+    expect(view.toArray()).to.deep.equal([
+      [0, 0],
+      [0, 0],
+    ]);
   });
 
   it('read what overlaps before they write', () => {
@@ -67,7 +102,9 @@ describe('in-place ops', () => {
       const error = expectTyped(() => change(leaf), op);
       expect(error).to.be.instanceOf(DTypeError);
       expect(error.message).to.equal(`${op}: ${message}`);
-      expect(expectTyped(() => change(leaf.mul(2))).message).to.contain(`${op}: the result of a recorded op is being used in an in-place operation`);
+      expect(expectTyped(() => change(leaf.mul(2))).message).to.contain(
+        `${op}: the result of a recorded op is being used in an in-place operation`,
+      );
       expect(leaf.storage.version).to.equal(0);
     }
     expect(expectTyped(() => zeros([2]).add_(leaf)).message).to.contain('add_: the right operand requires grad (shape [2])');

@@ -207,10 +207,14 @@ describe('losses', () => {
       'ERR_SHAPE maskedMseLoss: expected a mask that broadcasts to x [2, 3], but got mask [2]',
     );
     expect(message(() => maskedMseLoss(x, t, zeros([1, 2, 3])))).to.match(/^ERR_SHAPE maskedMseLoss: expected a mask that broadcasts/);
-    expect(message(() => maskedL1Loss(x, t, undefined as never))).to.equal('ERR_DTYPE maskedL1Loss: expected mask to be a tensor, but got undefined');
-    expect(message(() => maskedL1Loss(x, t, zeros([3], { dtype: 'complex64' })))).to.match(/^ERR_DTYPE maskedL1Loss: expected a real or bool mask/);
+    expect(message(() => maskedL1Loss(x, t, undefined as never))).to.equal(
+      'ERR_DTYPE maskedL1Loss: expected mask to be a tensor, but got undefined',
+    );
+    expect(message(() => maskedL1Loss(x, t, zeros([3], { dtype: 'complex64' })))).to.match(
+      /^ERR_DTYPE maskedL1Loss: expected a real or bool mask/,
+    );
     expect(message(() => mseLoss(x, t, { reduction: 'average' as never }))).to.equal(
-      'ERR_SHAPE mseLoss: expected reduction to be \'mean\', \'sum\' or \'none\', but got "average"',
+      "ERR_SHAPE mseLoss: expected reduction to be 'mean', 'sum' or 'none', but got \"average\"",
     );
     expect(message(() => mseLoss(x, t, { reductoin: 'sum' } as never))).to.equal(
       'ERR_SHAPE mseLoss: unknown option "reductoin"; did you mean "reduction"?',

@@ -26,11 +26,24 @@ describe('applyMask, unMask', () => {
         const [tx, tm] = [toTensor(x, dtype, true), toTensor(mask, dtype)];
         const applied = changed(x, (v, i) => v * m(i));
         expectClose(applyMask(tx, tm), applied, toleranceOf(dtype));
-        expectClose(unMask(tx, tm, 0.25), changed(x, (v, i) => v / (m(i) + 0.25)), { rtol: 2 ** -8, atol: 1e-6 });
-        expectClose(selectValid('test', tx, tm), changed(x, (v, i) => (m(i) === 0 ? 0 : v)), toleranceOf(dtype));
+        expectClose(
+          unMask(tx, tm, 0.25),
+          changed(x, (v, i) => v / (m(i) + 0.25)),
+          { rtol: 2 ** -8, atol: 1e-6 },
+        );
+        expectClose(
+          selectValid('test', tx, tm),
+          changed(x, (v, i) => (m(i) === 0 ? 0 : v)),
+          toleranceOf(dtype),
+        );
         const dy = generate('exact', 3, SHAPE);
         applyMask(tx, tm).backward(toTensor(dy, dtype));
-        expectClose(tx.grad as Tensor, changed(dy, (v, i) => v * m(i)), toleranceOf(dtype), 'dx');
+        expectClose(
+          tx.grad as Tensor,
+          changed(dy, (v, i) => v * m(i)),
+          toleranceOf(dtype),
+          'dx',
+        );
       });
     }
 
@@ -38,9 +51,35 @@ describe('applyMask, unMask', () => {
     const mask = generate('mask', 2, [2, 1, 5]);
     const expected = changed(x, (v, i) => v * at(mask.data, under([2, 1, 5], i)));
     for (const dtype of ['bool', 'uint8', 'int32', 'float16', 'bfloat16', 'float32', 'float64'] as DType[]) {
-      for (const shape of [[2, 1, 5], [2, 5]]) expectClose(applyMask(toTensor(x), toTensor({ ...mask, shape }, dtype)), expected, toleranceOf('float64'));
+      for (const shape of [
+        [2, 1, 5],
+        [2, 5],
+      ])
+        expectClose(applyMask(toTensor(x), toTensor({ ...mask, shape }, dtype)), expected, toleranceOf('float64'));
     }
-    expect(applyMask(tensor([[[[1, 2], [3, 4]]]]), tensor([[0, 1], [1, 0]])).toArray()).to.deep.equal([[[[0, 2], [3, 0]]]]);
+    expect(
+      applyMask(
+        tensor([
+          [
+            [
+              [1, 2],
+              [3, 4],
+            ],
+          ],
+        ]),
+        tensor([
+          [0, 1],
+          [1, 0],
+        ]),
+      ).toArray(),
+    ).to.deep.equal([
+      [
+        [
+          [0, 2],
+          [3, 0],
+        ],
+      ],
+    ]);
   });
 
   it('gradients by finite differences', () => {
@@ -72,7 +111,9 @@ describe('applyMask, unMask', () => {
     expect(message(() => applyMask(zeros([3]), zeros([3])))).to.equal('applyMask: expected x [N, C, ...], but got x [3]');
     expect(message(() => applyMask(zeros([2, 3, 4]), zeros([2, 2, 4])))).to.include('applyMask: for x [2, 3, 4] expected a mask of shape');
     expect(message(() => applyMask(zeros([2, 3], { dtype: 'bool' }), zeros([2, 3])))).to.include('expected x of real floating-point dtype');
-    expect(message(() => unMask(zeros([2, 3]), zeros([2, 3]), -1))).to.equal('unMask: expected eps to be a finite number of at least 0, but got -1');
+    expect(message(() => unMask(zeros([2, 3]), zeros([2, 3]), -1))).to.equal(
+      'unMask: expected eps to be a finite number of at least 0, but got -1',
+    );
     expect(message(() => unMask(zeros([2, 3]), [1] as unknown as Tensor))).to.equal('unMask: expected mask to be a tensor, but got [1]');
   });
 });

@@ -29,14 +29,20 @@ describe('maskRatio', () => {
     if (!mask || mask.shape.length !== golden.weight.length) continue;
     it(golden.name, () => {
       const { bias: _, ...options } = golden.options;
-      const [ratio, updated] = maskRatio(toTensor(mask, golden.dtype), { ...options, kernelSize: golden.weight.slice(2) } as MaskRatioOptions);
+      const [ratio, updated] = maskRatio(toTensor(mask, golden.dtype), {
+        ...options,
+        kernelSize: golden.weight.slice(2),
+      } as MaskRatioOptions);
       expectClose(ratio, unpack(golden.ratio, golden.dtype), toleranceOf(golden.dtype), 'ratio');
       expect([...updated.shape]).to.deep.equal([...ratio.shape]);
     });
   }
 
   it('counts as the documented example', () => {
-    const mask = reference.values([1, 3, 10], [1, 2, 3].flatMap(() => [1, 1, 1, 1, 1, 0, 0, 0, 0, 0]));
+    const mask = reference.values(
+      [1, 3, 10],
+      [1, 2, 3].flatMap(() => [1, 1, 1, 1, 1, 0, 0, 0, 0, 0]),
+    );
     const [ratio, updated] = maskRatio(toTensor(mask, 'float32'), { kernelSize: 3, multiChannel: true });
     expect(ratio.toArray()).to.deep.equal([[[1, 1, 1, 1.5, 3, 0, 0, 0]]]);
     expect(updated.toArray()).to.deep.equal([[[1, 1, 1, 1, 1, 0, 0, 0]]]);
@@ -45,7 +51,10 @@ describe('maskRatio', () => {
   it('gives the exact quotient for every count', () => {
     for (const dtype of ['bool', 'uint8', 'int32', 'float32'] as const) {
       for (let count = 1; count <= 31; count++) {
-        const mask = tensor(Array.from({ length: 31 }, (_, i) => Number(i < count)), { shape: [1, 1, 31], dtype });
+        const mask = tensor(
+          Array.from({ length: 31 }, (_, i) => Number(i < count)),
+          { shape: [1, 1, 31], dtype },
+        );
         expect(maskRatio(mask, { kernelSize: 31 })[0].item(), `${count}`).to.equal(Math.fround(31 / count));
       }
     }
@@ -71,7 +80,12 @@ describe('maskRatio', () => {
   it('pads the mask as it pads x', () => {
     for (const paddingMode of ['zeros', 'reflect', 'replicate', 'circular'] as const)
       for (const padding of [0, 1, 3, 'same'] as const)
-        for (const [stride, dilation] of [[1, 1], [1, 2], [2, 1], [3, 2]] as const) {
+        for (const [stride, dilation] of [
+          [1, 1],
+          [1, 2],
+          [2, 1],
+          [3, 2],
+        ] as const) {
           if (padding === 'same' && stride > 1) continue;
           check(generate('sparse', 5, [2, 1, 9]), { kernelSize: 4, padding, paddingMode, stride, dilation });
           check(generate('sparse', 6, [1, 3, 6, 7]), { kernelSize: [2, 3], padding, paddingMode, stride, dilation, multiChannel: true });
@@ -122,7 +136,10 @@ describe('maskRatio', () => {
   });
 
   it('accepts empty batches', () => {
-    expect(maskRatio(tensor([], { shape: [0, 1, 5] }), { kernelSize: 3 }).map((t) => [...t.shape])).to.deep.equal([[0, 1, 3], [0, 1, 3]]);
+    expect(maskRatio(tensor([], { shape: [0, 1, 5] }), { kernelSize: 3 }).map((t) => [...t.shape])).to.deep.equal([
+      [0, 1, 3],
+      [0, 1, 3],
+    ]);
   });
 
   it('refuses what does not fit', () => {
@@ -136,11 +153,32 @@ describe('maskRatio', () => {
       [mask, { kernelSize: 2, eps: -1 }, /eps/],
       [mask, { kernelSize: 2, eps: Number.NaN }, /eps/],
       [mask, { kernelSize: 2, multiChannel: 1 }, /multiChannel to be a boolean/],
-      [tensor([[[1, 1], [1, 1]]]), { kernelSize: 2 }, /single channel|multiChannel/],
-      [tensor([[[1, 1], [1, 1], [1, 1]]]), { kernelSize: 2, multiChannel: true, groups: 2 }, /groups/],
+      [
+        tensor([
+          [
+            [1, 1],
+            [1, 1],
+          ],
+        ]),
+        { kernelSize: 2 },
+        /single channel|multiChannel/,
+      ],
+      [
+        tensor([
+          [
+            [1, 1],
+            [1, 1],
+            [1, 1],
+          ],
+        ]),
+        { kernelSize: 2, multiChannel: true, groups: 2 },
+        /groups/,
+      ],
     ];
     for (const [m, options, message] of cases) {
-      expect(() => maskRatio(m as Tensor, options as MaskRatioOptions), String(message)).to.throw(RangeError, message).with.property('code', 'ERR_SHAPE');
+      expect(() => maskRatio(m as Tensor, options as MaskRatioOptions), String(message))
+        .to.throw(RangeError, message)
+        .with.property('code', 'ERR_SHAPE');
     }
     expect(() => maskRatio(null as unknown as Tensor, { kernelSize: 2 })).to.throw(TypeError, /expected mask to be a tensor, but got null/);
   });

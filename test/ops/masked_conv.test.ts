@@ -2,11 +2,22 @@
 import { expect } from 'chai';
 import { conv1d, type DType, full, maskedConv1d, maskedConv2d, type Tensor, tensor, zeros } from '../../ts';
 import type { MaskedConvOptions } from '../../ts/ops/masked_conv';
-import { generate, type GeneratorKind } from '../goldens/load';
+import { type GeneratorKind, generate } from '../goldens/load';
 import * as reference from '../reference';
 import { type Values, values } from '../reference';
 import { checkGradients } from '../support/finite_differences';
-import { changed, decode, encode, expectClose, expectSame, isComplex, type Tolerance, toleranceOf, toTensor, toValues } from '../support/tensors';
+import {
+  changed,
+  decode,
+  encode,
+  expectClose,
+  expectSame,
+  isComplex,
+  type Tolerance,
+  toleranceOf,
+  toTensor,
+  toValues,
+} from '../support/tensors';
 import { expectTyped } from '../support/typed_errors';
 
 interface Setting {
@@ -24,15 +35,30 @@ function spread(mask: Values, x: readonly number[], dims: number): Values {
   const space = reference.sizeOf(x.slice(-dims));
   const c = x[x.length - dims - 1] as number;
   const channels = reference.sizeOf(mask.shape.slice(-dims - 1, -dims));
-  const form = mask.shape.length === dims ? [1, 1] : mask.shape.length === dims + 1 ? (x.length === dims + 1 ? [1, channels] : [mask.shape[0] as number, 1]) : mask.shape.slice(0, 2);
+  const form =
+    mask.shape.length === dims
+      ? [1, 1]
+      : mask.shape.length === dims + 1
+        ? x.length === dims + 1
+          ? [1, channels]
+          : [mask.shape[0] as number, 1]
+        : mask.shape.slice(0, 2);
   const [n, m] = form as [number, number];
-  return values([n, c, ...x.slice(-dims)], Float64Array.from({ length: n * c * space }, (_, i) => {
-    const [row, cell] = [Math.floor(i / space), i % space];
-    return mask.data[(Math.floor(row / c) * m + (m === 1 ? 0 : row % c)) * space + cell] as number;
-  }));
+  return values(
+    [n, c, ...x.slice(-dims)],
+    Float64Array.from({ length: n * c * space }, (_, i) => {
+      const [row, cell] = [Math.floor(i / space), i % space];
+      return mask.data[(Math.floor(row / c) * m + (m === 1 ? 0 : row % c)) * space + cell] as number;
+    }),
+  );
 }
 
-function compare({ x: shape, weight: weightShape, mask: maskShape, kind = 'mask', options = {} }: Setting, dtype: DType, tolerance: Tolerance, maskDtype: DType = 'float32'): void {
+function compare(
+  { x: shape, weight: weightShape, mask: maskShape, kind = 'mask', options = {} }: Setting,
+  dtype: DType,
+  tolerance: Tolerance,
+  maskDtype: DType = 'float32',
+): void {
   const [x, w, b] = [generate('exact', 1, shape), generate('exact', 2, weightShape), generate('exact', 3, weightShape.slice(0, 1))];
   const mask = generate(kind, 4, maskShape);
   const dims = weightShape.length - 2;
@@ -41,7 +67,12 @@ function compare({ x: shape, weight: weightShape, mask: maskShape, kind = 'mask'
   const [expected, scale] = reference.maskedConv(x, spread(mask, shape, dims), w, b, options);
   expectClose(y, expected, tolerance);
   const batched = shape.length === dims + 2;
-  expectClose(updated as Tensor, { ...(scale as Values), shape: batched ? (scale as Values).shape : (scale as Values).shape.slice(1) }, tolerance, 'updated');
+  expectClose(
+    updated as Tensor,
+    { ...(scale as Values), shape: batched ? (scale as Values).shape : (scale as Values).shape.slice(1) },
+    tolerance,
+    'updated',
+  );
   const dy = generate('exact', 5, y.shape);
   y.backward(toTensor(dy, dtype));
   const gradients = reference.maskedConvBackward(x, spread(mask, shape, dims), w, dy, options);
@@ -65,7 +96,9 @@ const SETTINGS: Setting[] = [
   { x: [2, 3, 11], weight: [2, 3, 4], mask: [2, 3, 11], options: { dilation: 3, padding: 2, eps: 0.5 } },
   { x: [2, 3, 9], weight: [2, 3, 2], mask: [2, 3, 9], options: { padding: 'same' } },
   { x: [2, 3, 9], weight: [2, 3, 1], mask: [2, 3, 9], options: { padding: 3 } },
-  ...(['reflect', 'replicate', 'circular'] as const).map((paddingMode): Setting => ({ x: [2, 3, 9], weight: [2, 3, 4], mask: [2, 3, 9], options: { paddingMode, padding: 3 } })),
+  ...(['reflect', 'replicate', 'circular'] as const).map(
+    (paddingMode): Setting => ({ x: [2, 3, 9], weight: [2, 3, 4], mask: [2, 3, 9], options: { paddingMode, padding: 3 } }),
+  ),
   { x: [2, 2, 5, 6], weight: [3, 2, 3, 3], mask: [2, 2, 5, 6] },
   { x: [2, 2, 5, 6], weight: [3, 2, 2, 4], mask: [2, 1, 5, 6], options: { dilation: [2, 1], padding: [0, 1], stride: [1, 2] } },
   { x: [2, 5, 6], weight: [3, 2, 3, 3], mask: [5, 6], options: { padding: 1, paddingMode: 'reflect' } },
@@ -103,7 +136,13 @@ describe('maskedConv', () => {
   it('with all-zero weights gives 0, in every dtype', () => {
     for (const dtype of ['float32', 'float64', 'float16', 'bfloat16', 'complex64', 'complex128'] as const) {
       for (const eps of [0, 1e-8]) {
-        const [y, updated] = maskedConv1d(full([1, 2, 4], 1, { dtype }), full([4], 1), zeros([3, 2, 2], { dtype }), full([3], 5, { dtype }), { eps });
+        const [y, updated] = maskedConv1d(
+          full([1, 2, 4], 1, { dtype }),
+          full([4], 1),
+          zeros([3, 2, 2], { dtype }),
+          full([3], 5, { dtype }),
+          { eps },
+        );
         expect(Array.from(decode(y.readSync(), dtype)).every((v) => v === 0)).to.equal(true);
         expect(Array.from(toValues(updated as Tensor).data).every((v) => v === 0)).to.equal(true);
       }
@@ -113,7 +152,10 @@ describe('maskedConv', () => {
   it('of complex data scales both parts, by the moduli of the weights', () => {
     const complexOf = (seed: number, of: readonly number[]) => generate('exact', seed, of, true);
     const [cx, cw, cb] = [complexOf(1, shape), complexOf(2, [4, 3, 3]), complexOf(3, [4])];
-    const moduli = values([4, 3, 3], Float64Array.from({ length: 36 }, (_, i) => Math.hypot(cw.data[2 * i] as number, cw.data[2 * i + 1] as number)));
+    const moduli = values(
+      [4, 3, 3],
+      Float64Array.from({ length: 36 }, (_, i) => Math.hypot(cw.data[2 * i] as number, cw.data[2 * i + 1] as number)),
+    );
     const scale = reference.maskedConvScale(shape, toValues(mask), moduli, { padding: 1 });
     const plain = reference.conv(cx, cw, cb, { padding: 1 });
     const expected = changed(plain, (v, i) => v * (scale.data[Math.floor(i / 2)] as number));
@@ -136,9 +178,18 @@ describe('maskedConv', () => {
     const first = maskedConv1d(toTensor(x, 'float32'), mask, weight)[1] as Tensor;
     const again = maskedConv1d(toTensor(x, 'float32'), mask, weight)[1] as Tensor;
     expectSame(first, again);
-    weight.mul_(toTensor(changed(w, (_, i) => 1 + (i % 3)), 'float32'));
+    weight.mul_(
+      toTensor(
+        changed(w, (_, i) => 1 + (i % 3)),
+        'float32',
+      ),
+    );
     const after = maskedConv1d(toTensor(x, 'float32'), mask, weight)[1] as Tensor;
-    const fresh = maskedConv1d(toTensor(x, 'float32'), mask, tensor(encode(decode(weight.readSync(), 'float32'), 'float32'), { shape: [4, 3, 3] }))[1] as Tensor;
+    const fresh = maskedConv1d(
+      toTensor(x, 'float32'),
+      mask,
+      tensor(encode(decode(weight.readSync(), 'float32'), 'float32'), { shape: [4, 3, 3] }),
+    )[1] as Tensor;
     expectSame(after, fresh);
     expect(after.toArray()).to.not.deep.equal(first.toArray());
     const scaled = maskedConv1d(toTensor(x, 'float32'), mask, weight, null, { eps: 5 })[1] as Tensor;
@@ -167,10 +218,20 @@ describe('maskedConv', () => {
     expect(message(() => maskedConv1d(zeros(shape), zeros([2, 2, 9]), weight))).to.equal(
       'maskedConv1d: for x [2, 3, 9] expected a mask of shape [2, 1, 9], [1, 1, 9], [2, 9] or [9], or with a value per channel [2, 3, 9] or [1, 3, 9], but got mask [2, 2, 9]',
     );
-    expect(message(() => maskedConv1d(zeros(shape), zeros([9], { dtype: 'complex64' }), weight))).to.include('expected a real or bool mask');
-    expect(message(() => maskedConv1d(zeros(shape), 1 as unknown as Tensor, weight))).to.equal('maskedConv1d: expected mask to be a tensor, but got 1');
-    expect(message(() => maskedConv1d(zeros(shape, { dtype: 'int32' }), null, zeros([4, 3, 3], { dtype: 'int32' })))).to.include('expected x of floating point or complex dtype');
-    expect(message(() => maskedConv1d(zeros(shape), null, weight, null, { eps: -1 }))).to.include('expected eps to be a finite number of at least 0');
-    expect(message(() => maskedConv1d(zeros(shape), null, weight, null, { esp: 1 } as MaskedConvOptions))).to.equal('maskedConv1d: unknown option "esp"; did you mean "eps"?');
+    expect(message(() => maskedConv1d(zeros(shape), zeros([9], { dtype: 'complex64' }), weight))).to.include(
+      'expected a real or bool mask',
+    );
+    expect(message(() => maskedConv1d(zeros(shape), 1 as unknown as Tensor, weight))).to.equal(
+      'maskedConv1d: expected mask to be a tensor, but got 1',
+    );
+    expect(message(() => maskedConv1d(zeros(shape, { dtype: 'int32' }), null, zeros([4, 3, 3], { dtype: 'int32' })))).to.include(
+      'expected x of floating point or complex dtype',
+    );
+    expect(message(() => maskedConv1d(zeros(shape), null, weight, null, { eps: -1 }))).to.include(
+      'expected eps to be a finite number of at least 0',
+    );
+    expect(message(() => maskedConv1d(zeros(shape), null, weight, null, { esp: 1 } as MaskedConvOptions))).to.equal(
+      'maskedConv1d: unknown option "esp"; did you mean "eps"?',
+    );
   });
 });

@@ -7,7 +7,10 @@ import { expectTyped } from '../support/typed_errors';
 
 describe('methods', () => {
   it('do what the functions of their names do', () => {
-    const x = tensor([[0.5, 1.5], [2.5, 3.5]]);
+    const x = tensor([
+      [0.5, 1.5],
+      [2.5, 3.5],
+    ]);
     const calls: [string, ...unknown[]][] = [
       ['add', 2],
       ['sub', x],
@@ -45,13 +48,23 @@ describe('methods', () => {
   });
 
   it('called on something else than a tensor are a typed error', () => {
-    expect(expectTyped(() => Tensor.prototype.add.call(3 as unknown as Tensor, 1)).message).to.equal('add: expected x to be a tensor, but got 3');
+    expect(expectTyped(() => Tensor.prototype.add.call(3 as unknown as Tensor, 1)).message).to.equal(
+      'add: expected x to be a tensor, but got 3',
+    );
   });
 });
 
 describe('toArray', () => {
   it('gives nested arrays of the shape', () => {
-    expect(tensor([[1, 2, 3], [4, 5, 6]]).toArray()).to.deep.equal([[1, 2, 3], [4, 5, 6]]);
+    expect(
+      tensor([
+        [1, 2, 3],
+        [4, 5, 6],
+      ]).toArray(),
+    ).to.deep.equal([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
     expect(tensor([[[1]], [[2]]]).toArray()).to.deep.equal([[[1]], [[2]]]);
     expect(tensor(3).toArray()).to.equal(3);
     expect(zeros([2, 0]).toArray()).to.deep.equal([[], []]);
@@ -65,8 +78,16 @@ describe('toArray', () => {
       float64: [0, 1.1, -3],
       float16: [0, 1.099609375, -3],
       bfloat16: [0, 1.1015625, -3],
-      complex64: [{ re: 0, im: 0 }, { re: Math.fround(1.1), im: 0 }, { re: -3, im: 0 }],
-      complex128: [{ re: 0, im: 0 }, { re: 1.1, im: 0 }, { re: -3, im: 0 }],
+      complex64: [
+        { re: 0, im: 0 },
+        { re: Math.fround(1.1), im: 0 },
+        { re: -3, im: 0 },
+      ],
+      complex128: [
+        { re: 0, im: 0 },
+        { re: 1.1, im: 0 },
+        { re: -3, im: 0 },
+      ],
       int32: [0, 1, -3],
       bool: [0, 1, 1],
     };

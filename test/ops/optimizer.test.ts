@@ -67,17 +67,23 @@ function adam(o: Partial<AdamOptions>, decoupled: boolean): () => Step {
 
 const CASES: [string, (p: Tensor) => SGD | Adam | AdamW, () => Step][] = [
   ['SGD', (p) => new SGD([p], { lr: 0.1 }), sgd({ lr: 0.1 })],
-  ...([
-    { lr: 0.1, momentum: 0.9 },
-    { lr: 0.1, momentum: 0.9, dampening: 0.25, weightDecay: 0.05 },
-    { lr: 0.1, momentum: 0.8, nesterov: true, weightDecay: 0.05 },
-  ] as Partial<SgdOptions>[]).map((o): (typeof CASES)[0] => [`SGD ${JSON.stringify(o)}`, (p) => new SGD([p], o), sgd(o)]),
-  ...([{ lr: 0.05 }, { lr: 0.05, betas: [0.3, 0.6], eps: 1e-3, weightDecay: 0.1 }, { lr: 0.05, betas: [0.9, 0.2], amsgrad: true }] as Partial<AdamOptions>[]).flatMap(
-    (o): typeof CASES => [
-      [`Adam ${JSON.stringify(o)}`, (p) => new Adam([p], o), adam(o, false)],
-      [`AdamW ${JSON.stringify(o)}`, (p) => new AdamW([p], o), adam(o, true)],
-    ],
-  ),
+  ...(
+    [
+      { lr: 0.1, momentum: 0.9 },
+      { lr: 0.1, momentum: 0.9, dampening: 0.25, weightDecay: 0.05 },
+      { lr: 0.1, momentum: 0.8, nesterov: true, weightDecay: 0.05 },
+    ] as Partial<SgdOptions>[]
+  ).map((o): (typeof CASES)[0] => [`SGD ${JSON.stringify(o)}`, (p) => new SGD([p], o), sgd(o)]),
+  ...(
+    [
+      { lr: 0.05 },
+      { lr: 0.05, betas: [0.3, 0.6], eps: 1e-3, weightDecay: 0.1 },
+      { lr: 0.05, betas: [0.9, 0.2], amsgrad: true },
+    ] as Partial<AdamOptions>[]
+  ).flatMap((o): typeof CASES => [
+    [`Adam ${JSON.stringify(o)}`, (p) => new Adam([p], o), adam(o, false)],
+    [`AdamW ${JSON.stringify(o)}`, (p) => new AdamW([p], o), adam(o, true)],
+  ]),
 ];
 
 // Five steps of a rounding or two each, of numbers up to 5; 16-bit parameters are rounded once a step.
@@ -101,7 +107,10 @@ describe('native optimizer steps', () => {
     });
 
     it(`${name} optimizes a complex parameter as its real view`, () => {
-      for (const [dtype, real] of [['complex64', 'float32'], ['complex128', 'float64']] as const) {
+      for (const [dtype, real] of [
+        ['complex64', 'float32'],
+        ['complex128', 'float64'],
+      ] as const) {
         const [z, r] = [run(make, [3, 5], dtype), run(make, [3, 5, 2], real)];
         expect([...toValues(z).data]).to.deep.equal([...toValues(r).data]);
       }
@@ -129,7 +138,8 @@ describe('native optimizer steps', () => {
     p.grad = toTensor(generate('fine', 2, [4]), 'bfloat16');
     const optimizer = new Adam([p]);
     optimizer.step();
-    expect((optimizer.stateDict().state['0']?.expAvg as Tensor).dtype).to.equal('float32');
+    const { expAvg } = optimizer.stateDict().state['0'] as { expAvg: Tensor };
+    expect(expAvg.dtype).to.equal('float32');
   });
 });
 
@@ -143,7 +153,14 @@ describe('clipGradNorm', () => {
 
   it('is the norm over all gradients, and scales them together, in every dtype', () => {
     for (const dtype of ['float32', 'float64', 'float16', 'bfloat16', 'complex64', 'complex128'] as const) {
-      const unit = { float32: 2 ** -22, float64: 2 ** -47, float16: 2 ** -10, bfloat16: 2 ** -7, complex64: 2 ** -22, complex128: 2 ** -47 }[dtype];
+      const unit = {
+        float32: 2 ** -22,
+        float64: 2 ** -47,
+        float16: 2 ** -10,
+        bfloat16: 2 ** -7,
+        complex64: 2 ** -22,
+        complex128: 2 ** -47,
+      }[dtype];
       const list = [withGradient([70, 123], 1, dtype), withGradient([5], 3, dtype), withGradient([0], 5, dtype)];
       const before = list.map((p) => toValues(p.grad as Tensor));
       const norm = Math.hypot(...before.flatMap(({ data }) => [...data]));

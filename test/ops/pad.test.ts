@@ -37,7 +37,12 @@ describe('pad', () => {
   for (const mode of MODES) {
     it(`${mode}: two dimensions, values and gradients`, () => {
       const x = generate('fine', 1, [1, 2, 4, 5]);
-      for (const pads of [[1, 2, 2, 0], [-1, 2, 0, 1], [3, 3, 2, 3], [-2, -1, -1, 0]]) {
+      for (const pads of [
+        [1, 2, 2, 0],
+        [-1, 2, 0, 1],
+        [3, 3, 2, 3],
+        [-2, -1, -1, 0],
+      ]) {
         expectClose(pad(toTensor(x), pads, mode), reference.pad(x, pads, mode), EXACT, String(pads));
         checkGradients(([t]) => pad(t as Tensor, pads, mode), [x]);
       }
@@ -87,7 +92,10 @@ describe('pad', () => {
       expect(x.disposed).to.equal(false);
     }
     pad(x, [0, 0]).sum().backward();
-    expect(x.grad?.toArray()).to.deep.equal([[1, 1, 1], [1, 1, 1]]);
+    expect(x.grad?.toArray()).to.deep.equal([
+      [1, 1, 1],
+      [1, 1, 1],
+    ]);
   });
 
   it('leaves x alone after the result is written or freed', () => {
@@ -119,7 +127,9 @@ describe('pad', () => {
       [[[1, 1], null], /expected mode to be one of/],
     ];
     for (const [args, message] of cases) {
-      expect(() => (pad as (...a: unknown[]) => Tensor)(x, ...args), String(message)).to.throw(RangeError, message).with.property('code', 'ERR_SHAPE');
+      expect(() => (pad as (...a: unknown[]) => Tensor)(x, ...args), String(message))
+        .to.throw(RangeError, message)
+        .with.property('code', 'ERR_SHAPE');
     }
     expect(() => pad([1, 2] as unknown as Tensor, [1, 1])).to.throw(TypeError, /expected x to be a tensor, but got \[1, 2\]/);
   });

@@ -35,7 +35,8 @@ describe('prelu', () => {
     }
 
   it('gradients by finite differences', () => {
-    for (const slopes of [1, 3]) checkGradients(([x, a]) => prelu(x as Tensor, a as Tensor), [generate('fine', 1, [2, 3, 5]), generate('fine', 2, [slopes])]);
+    for (const slopes of [1, 3])
+      checkGradients(([x, a]) => prelu(x as Tensor, a as Tensor), [generate('fine', 1, [2, 3, 5]), generate('fine', 2, [slopes])]);
   });
 
   it('at 0 takes the slope, keeps NaN, and computes what is needed alone', () => {
@@ -55,7 +56,9 @@ describe('prelu', () => {
       'prelu: Mismatch of parameter numbers and input channel size. Found parameter numbers = 2 and channel size = 3: weight [2], x [2, 3, 4]',
     );
     expect(message(() => prelu(zeros([3]), zeros([3])))).to.include('Found parameter numbers = 3 and channel size = 1');
-    expect(message(() => prelu(zeros([2, 3]), zeros([3, 1])))).to.equal('prelu: weight should contain 3 elements for x [2, 3], but got weight [3, 1]');
+    expect(message(() => prelu(zeros([2, 3]), zeros([3, 1])))).to.equal(
+      'prelu: weight should contain 3 elements for x [2, 3], but got weight [3, 1]',
+    );
     expect(message(() => prelu(zeros([2, 3]), zeros([3], { dtype: 'float64' })))).to.include('expected x and weight of one dtype');
     expect(message(() => prelu(zeros([2, 3], { dtype: 'complex64' }), zeros([1])))).to.include('expected x of real floating-point dtype');
     expect(message(() => prelu(zeros([2]), 0.5 as unknown as Tensor))).to.equal('prelu: expected weight to be a tensor, but got 0.5');

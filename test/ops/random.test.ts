@@ -76,7 +76,10 @@ describe('the generator', () => {
     manualSeed(0);
     for (const dtype of ['float16', 'bfloat16'] as const) {
       const x = rand([200_000], { dtype }).to('float32').readSync();
-      expect(x.every((v) => v >= 0 && v < 1), dtype).to.equal(true);
+      expect(
+        x.every((v) => v >= 0 && v < 1),
+        dtype,
+      ).to.equal(true);
     }
   });
 
@@ -100,7 +103,9 @@ describe('the generator', () => {
   });
 
   it('says what it does not take', () => {
-    expect(expectTyped(() => manualSeed('42' as unknown as number)).message).to.equal('manualSeed: expected a number or a bigint, but got "42"');
+    expect(expectTyped(() => manualSeed('42' as unknown as number)).message).to.equal(
+      'manualSeed: expected a number or a bigint, but got "42"',
+    );
     expect(expectTyped(() => manualSeed(undefined as unknown as number))).to.be.instanceOf(DTypeError);
     for (const seed of [1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53]) {
       expect(expectTyped(() => manualSeed(seed))).to.be.instanceOf(ShapeError);
@@ -109,8 +114,12 @@ describe('the generator', () => {
       'manualSeed: expected an integer from -2^63 to 2^64 - 1, but got 18446744073709551616',
     );
     expect(expectTyped(() => manualSeed(-(2n ** 63n) - 1n))).to.be.instanceOf(ShapeError);
-    expect(expectTyped(() => rand([2], { dtype: 'int32' })).message).to.equal('rand: expected a floating point or complex dtype, but got int32');
-    expect(expectTyped(() => randn([2], { dtype: 'bool' })).message).to.equal('randn: expected a floating point or complex dtype, but got bool');
+    expect(expectTyped(() => rand([2], { dtype: 'int32' })).message).to.equal(
+      'rand: expected a floating point or complex dtype, but got int32',
+    );
+    expect(expectTyped(() => randn([2], { dtype: 'bool' })).message).to.equal(
+      'randn: expected a floating point or complex dtype, but got bool',
+    );
   });
 
   it('leaves the numbers that no draw asked for', () => {

@@ -49,13 +49,22 @@ describe('reductions', () => {
       const x = generate('exact', trial, shape);
       const kept = shape.filter((_, d) => dims.length > 0 && !dims.includes(d));
       // Multiples of 1/64 below 2^53: the sums are exact, so their order does not matter.
-      expectClose(sum(toTensor(x), dims), summed(x, dims, kept), EXACT, `trial ${trial}: ${JSON.stringify(shape)} dims ${JSON.stringify(dims)}`);
+      expectClose(
+        sum(toTensor(x), dims),
+        summed(x, dims, kept),
+        EXACT,
+        `trial ${trial}: ${JSON.stringify(shape)} dims ${JSON.stringify(dims)}`,
+      );
     }
   });
 
   it('keep 16- and 32-bit sums in float64 and round once', () => {
     const n = 100_000;
-    for (const [dtype, expected] of [['float32', Math.fround(n * Math.fround(0.1))], ['bfloat16', 9984], ['float16', 10_000]] as const) {
+    for (const [dtype, expected] of [
+      ['float32', Math.fround(n * Math.fround(0.1))],
+      ['bfloat16', 9984],
+      ['float16', 10_000],
+    ] as const) {
       const x = tensor(new Float64Array(n).fill(0.1), { dtype });
       expect(sum(x).item(), dtype).to.equal(expected);
       expect(sum(x.reshape([100, 1000]), [0, 1]).item(), dtype).to.equal(expected);
@@ -64,7 +73,18 @@ describe('reductions', () => {
     const big = tensor([65504, 65504, -65504], { dtype: 'float16' }); // the sum of the first two overflows float16
     expect(sum(big).item()).to.equal(65504);
     expect(sum(big.reshape([1, 3, 1]), [0, 2]).toArray()).to.deep.equal([65504, 65504, -65504]);
-    expect(sum(tensor([[[65504], [65504]], [[-65504], [-65504]]], { dtype: 'float16' }), [0, 2]).toArray()).to.deep.equal([0, 0]);
+    expect(
+      sum(
+        tensor(
+          [
+            [[65504], [65504]],
+            [[-65504], [-65504]],
+          ],
+          { dtype: 'float16' },
+        ),
+        [0, 2],
+      ).toArray(),
+    ).to.deep.equal([0, 0]);
   });
 
   it('give the same bits for any number of threads', () => {

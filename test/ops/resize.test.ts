@@ -1,6 +1,6 @@
 // resize1d and resize2d against the reference, finite differences and PyTorch's nearest.
 import { expect } from 'chai';
-import { type DType, resize1d, resize2d, type ResizeOptions, type Tensor, tensor, zeros } from '../../ts';
+import { type DType, type ResizeOptions, resize1d, resize2d, type Tensor, tensor, zeros } from '../../ts';
 import { resizeMask, resizeSpec } from '../../ts/ops/resize';
 import { generate } from '../goldens/load';
 import * as reference from '../reference';
@@ -30,12 +30,30 @@ describe('linear resize', () => {
     [[3, 5], [12]],
     [[1, 1, 700], [1701]],
     [[1, 1, 1701], [333]],
-    [[2, 2, 3, 4], [5, 7]],
-    [[2, 2, 5, 7], [3, 4]],
-    [[2, 2, 3, 4], [1, 9]],
-    [[2, 2, 1, 4], [4, 1]],
-    [[2, 3, 4], [3, 4]],
-    [[0, 2, 3, 4], [5, 5]],
+    [
+      [2, 2, 3, 4],
+      [5, 7],
+    ],
+    [
+      [2, 2, 5, 7],
+      [3, 4],
+    ],
+    [
+      [2, 2, 3, 4],
+      [1, 9],
+    ],
+    [
+      [2, 2, 1, 4],
+      [4, 1],
+    ],
+    [
+      [2, 3, 4],
+      [3, 4],
+    ],
+    [
+      [0, 2, 3, 4],
+      [5, 5],
+    ],
   ];
   for (const [shape, size] of cases) {
     it(`[${shape}] to [${size}]`, () => {
@@ -57,7 +75,12 @@ describe('linear resize', () => {
 
   it('by a factor: floor(size * factor)', () => {
     const x = toTensor(generate('exact', 1, [2, 3, 5]));
-    for (const [factor, length] of [[2, 10], [1.5, 7], [0.5, 2]] as const) expectSame(resize1d(x, { scaleFactor: factor }), resize1d(x, { size: length }));
+    for (const [factor, length] of [
+      [2, 10],
+      [1.5, 7],
+      [0.5, 2],
+    ] as const)
+      expectSame(resize1d(x, { scaleFactor: factor }), resize1d(x, { size: length }));
     const x2 = toTensor(generate('exact', 1, [1, 2, 3, 4]));
     expectSame(resize2d(x2, { scale_factor: [2, 1] } as ResizeOptions), resize2d(x2, { size: [6, 4] }));
   });
@@ -71,7 +94,7 @@ describe('linear resize', () => {
       [[1, 2, 3, 4], { scaleFactor: 2, mode: 'nearest' }],
     ];
     for (const [shape, options] of cases) {
-      const dims = options.size instanceof Array || shape.length === 4 ? 2 : 1;
+      const dims = Array.isArray(options.size) || shape.length === 4 ? 2 : 1;
       checkGradients(([x]) => resize(dims, x as Tensor, options), [generate('fine', 1, shape)]);
     }
   });
@@ -95,8 +118,19 @@ describe('nearest resize', () => {
       [{ scaleFactor: 2.5 }, [10, 10, 10, 11, 11, 12, 12, 12, 13, 13, 14, 14]],
     ];
     for (const [options, expected] of cases) expect(resize1d(x, { mode: 'nearest', ...options }).toArray()).to.deep.equal([[expected]]);
-    const x2 = tensor([[[1, 2], [3, 4]]]);
-    expect(resize2d(x2, { mode: 'nearest', size: [3, 4] }).toArray()).to.deep.equal([[[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4]]]);
+    const x2 = tensor([
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    ]);
+    expect(resize2d(x2, { mode: 'nearest', size: [3, 4] }).toArray()).to.deep.equal([
+      [
+        [1, 1, 2, 2],
+        [1, 1, 2, 2],
+        [3, 3, 4, 4],
+      ],
+    ]);
   });
 });
 
@@ -109,29 +143,69 @@ describe('resizeMask', () => {
       expect(y.dtype).to.equal(dtype);
       expect((y.toArray() as unknown[][][]).flat(2).map(Number)).to.deep.equal([1, 1, 1, 0, 0, 0, 1]);
     }
-    expect(resizeMask(resizeSpec('test', 1, { size: 8, mode: 'nearest' }), tensor([mask])).toArray()).to.deep.equal([[1, 1, 1, 1, 0, 0, 1, 1]]);
-    const soft = resizeMask(resizeSpec('test', 2, { size: [3, 3] }), tensor([[[1, 0.5], [0.25, 1]]]));
-    expect(soft.toArray()).to.deep.equal([[[1, 0.5, 0.5], [0.25, 0.25, 0.5], [0.25, 0.25, 1]]]);
+    expect(resizeMask(resizeSpec('test', 1, { size: 8, mode: 'nearest' }), tensor([mask])).toArray()).to.deep.equal([
+      [1, 1, 1, 1, 0, 0, 1, 1],
+    ]);
+    const soft = resizeMask(
+      resizeSpec('test', 2, { size: [3, 3] }),
+      tensor([
+        [
+          [1, 0.5],
+          [0.25, 1],
+        ],
+      ]),
+    );
+    expect(soft.toArray()).to.deep.equal([
+      [
+        [1, 0.5, 0.5],
+        [0.25, 0.25, 0.5],
+        [0.25, 0.25, 1],
+      ],
+    ]);
   });
 });
 
 describe('resize: what is rejected', () => {
   const x = zeros([2, 3, 4]);
   const cases: [() => unknown, string, string][] = [
-    [() => resize1d(x, {}), 'ERR_SHAPE', 'resize1d: only one of size or scaleFactor should be defined, and one must be, but got size=null, scaleFactor=null'],
+    [
+      () => resize1d(x, {}),
+      'ERR_SHAPE',
+      'resize1d: only one of size or scaleFactor should be defined, and one must be, but got size=null, scaleFactor=null',
+    ],
     [() => resize1d(x, { size: 3, scaleFactor: 2 }), 'ERR_SHAPE', 'resize1d: only one of size or scaleFactor should be defined'],
     [() => resize1d(x, { size: 0 }), 'ERR_SHAPE', 'resize1d: expected size to be an integer of at least 1, or a list of 1, but got size=0'],
-    [() => resize2d(x, { size: [1] }), 'ERR_SHAPE', 'resize2d: expected size to be an integer of at least 1, or a list of 2, but got size=[1]'],
+    [
+      () => resize2d(x, { size: [1] }),
+      'ERR_SHAPE',
+      'resize2d: expected size to be an integer of at least 1, or a list of 2, but got size=[1]',
+    ],
     [() => resize1d(x, { scaleFactor: -1 }), 'ERR_SHAPE', 'resize1d: expected scaleFactor to be a number above 0'],
-    [() => resize1d(x, { scaleFactor: 0.1 }), 'ERR_SHAPE', 'resize1d: Input and output sizes should be greater than 0, but got x [2, 3, 4] and output size [0]'],
+    [
+      () => resize1d(x, { scaleFactor: 0.1 }),
+      'ERR_SHAPE',
+      'resize1d: Input and output sizes should be greater than 0, but got x [2, 3, 4] and output size [0]',
+    ],
     [() => resize1d(zeros([1, 1, 0]), { size: 2 }), 'ERR_SHAPE', 'resize1d: Input and output sizes should be greater than 0'],
-    [() => resize1d(x, { size: 3, mode: 'cubic' as 'linear' }), 'ERR_SHAPE', "resize1d: expected mode to be 'linear' or 'nearest', but got \"cubic\""],
-    [() => resize2d(x, { size: 3, mode: 'linear' }), 'ERR_SHAPE', "resize2d: expected mode to be 'bilinear' or 'nearest', but got \"linear\""],
+    [
+      () => resize1d(x, { size: 3, mode: 'cubic' as 'linear' }),
+      'ERR_SHAPE',
+      "resize1d: expected mode to be 'linear' or 'nearest', but got \"cubic\"",
+    ],
+    [
+      () => resize2d(x, { size: 3, mode: 'linear' }),
+      'ERR_SHAPE',
+      "resize2d: expected mode to be 'bilinear' or 'nearest', but got \"linear\"",
+    ],
     [() => resize1d(x, { size: 3, alignCorners: false }), 'ERR_SHAPE', 'resize1d: only alignCorners: true is supported, but got false'],
     [() => resize1d(x, { sise: 3 } as ResizeOptions), 'ERR_SHAPE', 'resize1d: unknown option "sise"; did you mean "size"?'],
     [() => resize1d(zeros([3]), { size: 3 }), 'ERR_SHAPE', 'resize1d: expected 2D (unbatched) or 3D (batched) input, but got x [3]'],
     [() => resize1d(zeros([1, 1, 3], { dtype: 'int32' }), { size: 3 }), 'ERR_DTYPE', 'resize1d: expected x of real floating-point dtype'],
-    [() => resizeMask(resizeSpec('resize1d', 1, { size: 3 }), zeros([1, 3], { dtype: 'complex64' })), 'ERR_DTYPE', 'resize1d: expected a real or bool mask'],
+    [
+      () => resizeMask(resizeSpec('resize1d', 1, { size: 3 }), zeros([1, 3], { dtype: 'complex64' })),
+      'ERR_DTYPE',
+      'resize1d: expected a real or bool mask',
+    ],
   ];
   for (const [call, code, message] of cases) {
     it(message, () => {

@@ -1,7 +1,21 @@
 // Shapes: reshape, permute, slice, concat and the like: values, shared memory, gradients, messages.
 import { expect } from 'chai';
 import {
-  arange, clone, concat, expand, flatten, permute, reshape, ShapeError, slice, squeeze, type Tensor, tensor, transpose, unsqueeze, zeros,
+  arange,
+  clone,
+  concat,
+  expand,
+  flatten,
+  permute,
+  reshape,
+  ShapeError,
+  slice,
+  squeeze,
+  type Tensor,
+  tensor,
+  transpose,
+  unsqueeze,
+  zeros,
 } from '../../ts';
 import { generate } from '../goldens/load';
 import { checkGradients } from '../support/finite_differences';
@@ -61,9 +75,21 @@ describe('reshape and its relatives', () => {
 describe('permute and transpose', () => {
   it('copy, with the dimensions in their new order', () => {
     const x = counted([2, 3, 2]);
-    expect(permute(x, [2, 0, 1]).toArray()).to.deep.equal([[[0, 2, 4], [6, 8, 10]], [[1, 3, 5], [7, 9, 11]]]);
+    expect(permute(x, [2, 0, 1]).toArray()).to.deep.equal([
+      [
+        [0, 2, 4],
+        [6, 8, 10],
+      ],
+      [
+        [1, 3, 5],
+        [7, 9, 11],
+      ],
+    ]);
     expect(transpose(x, 0, -1).shape).to.deep.equal([2, 3, 2]);
-    expect(transpose(counted([2, 2]), 0, 1).toArray()).to.deep.equal([[0, 2], [1, 3]]);
+    expect(transpose(counted([2, 2]), 0, 1).toArray()).to.deep.equal([
+      [0, 2],
+      [1, 3],
+    ]);
     expect(transpose(x, 1, 1).toArray()).to.deep.equal(x.toArray());
     expect(transpose(x, 0, 1).storage).to.not.equal(x.storage);
     expect(permute(tensor(4), []).toArray()).to.equal(4);
@@ -82,10 +108,25 @@ describe('permute and transpose', () => {
 describe('slice', () => {
   it('takes start, end and step along one dimension', () => {
     const x = counted([3, 4]);
-    expect(slice(x, 0, 1).toArray()).to.deep.equal([[4, 5, 6, 7], [8, 9, 10, 11]]);
-    expect(slice(x, 1, 1, 3).toArray()).to.deep.equal([[1, 2], [5, 6], [9, 10]]);
-    expect(slice(x, 1, 0, undefined, 3).toArray()).to.deep.equal([[0, 3], [4, 7], [8, 11]]);
-    expect(slice(x, -1, -3, -1).toArray()).to.deep.equal([[1, 2], [5, 6], [9, 10]]);
+    expect(slice(x, 0, 1).toArray()).to.deep.equal([
+      [4, 5, 6, 7],
+      [8, 9, 10, 11],
+    ]);
+    expect(slice(x, 1, 1, 3).toArray()).to.deep.equal([
+      [1, 2],
+      [5, 6],
+      [9, 10],
+    ]);
+    expect(slice(x, 1, 0, undefined, 3).toArray()).to.deep.equal([
+      [0, 3],
+      [4, 7],
+      [8, 11],
+    ]);
+    expect(slice(x, -1, -3, -1).toArray()).to.deep.equal([
+      [1, 2],
+      [5, 6],
+      [9, 10],
+    ]);
     expect(slice(x, 0, -100, 100).toArray()).to.deep.equal(x.toArray());
     expect(slice(x, 0, 2, 1).shape).to.deep.equal([0, 4]);
     expect(slice(x, 0, 5).shape).to.deep.equal([0, 4]);
@@ -107,7 +148,10 @@ describe('slice', () => {
 describe('concat', () => {
   it('puts tensors one after the other, in the promoted dtype', () => {
     const [a, b] = [counted([2, 2]), counted([2, 1])];
-    expect(concat([a, b], 1).toArray()).to.deep.equal([[0, 1, 0], [2, 3, 1]]);
+    expect(concat([a, b], 1).toArray()).to.deep.equal([
+      [0, 1, 0],
+      [2, 3, 1],
+    ]);
     expect(concat([a, a], -2).shape).to.deep.equal([4, 2]);
     expect(a.concat(b, 1).toArray()).to.deep.equal(concat([a, b], 1).toArray());
     expect(a.concat([a, a]).shape).to.deep.equal([6, 2]);
@@ -132,7 +176,20 @@ describe('concat', () => {
 
 describe('expand and clone', () => {
   it('repeat and copy', () => {
-    expect(expand(counted([2, 1]), [3, 2, 2]).toArray()).to.deep.equal([[[0, 0], [1, 1]], [[0, 0], [1, 1]], [[0, 0], [1, 1]]]);
+    expect(expand(counted([2, 1]), [3, 2, 2]).toArray()).to.deep.equal([
+      [
+        [0, 0],
+        [1, 1],
+      ],
+      [
+        [0, 0],
+        [1, 1],
+      ],
+      [
+        [0, 0],
+        [1, 1],
+      ],
+    ]);
     expect(expand(counted([2, 1]), [-1, 3]).shape).to.deep.equal([2, 3]);
     expect(expand(tensor(7), [2]).toArray()).to.deep.equal([7, 7]);
     expect(expand(zeros([1]), [0]).shape).to.deep.equal([0]);

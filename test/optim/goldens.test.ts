@@ -1,7 +1,7 @@
 // SGD, Adam and AdamW with clipping and schedules: trajectories of 100 steps against PyTorch (goldens_optim.py).
 import { expect } from 'chai';
 import { Adam, AdamW, CosineAnnealingLR, clipGradNorm, SGD, StepLR, type Tensor, tidy } from '../../ts';
-import { generate, type OptimCase, load, numbers } from '../goldens/load';
+import { generate, load, numbers, type OptimCase } from '../goldens/load';
 import { toTensor, toValues } from '../support/tensors';
 
 const SHAPES = [[2, 3], [4]];
@@ -12,7 +12,10 @@ const TOLERANCE = { float64: 1e-12, float32: 4e-7 };
 // Near the optimum a gradient is the difference of larger numbers.
 const CANCELLATION = 10;
 
-function run(golden: OptimCase, check: (step: number, now: { loss: number; norm: number; lr: number; parameters: Tensor[] }) => void): void {
+function run(
+  golden: OptimCase,
+  check: (step: number, now: { loss: number; norm: number; lr: number; parameters: Tensor[] }) => void,
+): void {
   const { dtype } = golden;
   const made = (offset: number) => SHAPES.map((shape, i) => toTensor(generate('exact', offset + i, shape), dtype));
   const parameters = made(1);
@@ -26,13 +29,14 @@ function run(golden: OptimCase, check: (step: number, now: { loss: number; norm:
     tidy(() => {
       optimizer.zeroGrad();
       const terms = parameters.map((p, i) => {
-        const square = stiffness[i]!.mul(0.5).mul(p.sub(centres[i]!).pow(2));
+        const [h, c] = [stiffness[i] as Tensor, centres[i] as Tensor];
+        const square = h.mul(0.5).mul(p.sub(c).pow(2));
         return square.add(p.pow(4).mul(0.05)).sum();
       });
-      const loss = terms[0]!.add(terms[1]!);
+      const loss = terms.reduce((a, b) => a.add(b));
       loss.backward();
       const norm = golden.clip === undefined ? 0 : clipGradNorm(parameters, golden.clip);
-      const lr = optimizer.paramGroups[0]!.lr;
+      const lr = optimizer.paramGroups[0]?.lr ?? 0;
       optimizer.step();
       schedule?.step();
       check(step, { loss: loss.item() as number, norm, lr, parameters });
@@ -48,14 +52,14 @@ describe('optimizers over 100 steps, against PyTorch', () => {
         expect(Math.abs(actual - expected), what).to.be.at.most(factor * tolerance * Math.max(1, Math.abs(expected)));
       let compared = 0;
       run(golden, (step, now) => {
-        if (golden.rates) expect(Math.abs(now.lr - golden.rates[step - 1]!), `lr of step ${step}`).to.be.at.most(1e-15);
+        if (golden.rates) expect(Math.abs(now.lr - (golden.rates[step - 1] as number)), `lr of step ${step}`).to.be.at.most(1e-15);
         const expected = golden.steps.find((entry) => entry.step === step);
         if (expected === undefined) return;
         compared++;
         near(now.loss, expected.loss, `loss of step ${step}`);
         if (expected.norm !== undefined) near(now.norm, expected.norm, `norm of step ${step}`, CANCELLATION);
         now.parameters.forEach((p, i) => {
-          const want = numbers(expected.parameters[i]!, golden.dtype);
+          const want = numbers(expected.parameters[i] ?? [], golden.dtype);
           toValues(p).data.forEach((value, j) => void near(value, want[j] as number, `parameter ${i}[${j}] after step ${step}`));
         });
       });

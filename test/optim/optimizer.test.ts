@@ -1,21 +1,6 @@
-// Optimizers as objects: groups, options and their errors, state, gradients, disposal; schedules.
+// Optimizers as objects: groups, options and their errors, state, gradients, disposal.
 import { expect } from 'chai';
-import {
-  Adam,
-  AdamW,
-  Conv1d,
-  CosineAnnealingLR,
-  manualSeed,
-  mseLoss,
-  type Optimizer,
-  ones,
-  rand,
-  SGD,
-  StepLR,
-  type Tensor,
-  tensor,
-  zeros,
-} from '../../ts';
+import { Adam, AdamW, Conv1d, manualSeed, mseLoss, type Optimizer, ones, rand, SGD, type Tensor, tensor, zeros } from '../../ts';
 import { expectSame } from '../support/tensors';
 import { expectTyped } from '../support/typed_errors';
 
@@ -57,7 +42,11 @@ describe('optimizers', () => {
     for (const p of [a, b, c]) p.grad = tensor([1]);
     optimizer.step();
     expect([a, b, c].map((p) => p.item())).to.deep.equal([0.5, 0.75, 0.5]);
-    expect(optimizer.paramGroups.map(({ lr, weightDecay }) => [lr, weightDecay])).to.deep.equal([[0.5, 0], [0.25, 0], [0.25, 1]]);
+    expect(optimizer.paramGroups.map(({ lr, weightDecay }) => [lr, weightDecay])).to.deep.equal([
+      [0.5, 0],
+      [0.25, 0],
+      [0.25, 1],
+    ]);
   });
 
   it('read a group’s options at every step', () => {
@@ -65,7 +54,7 @@ describe('optimizers', () => {
     const optimizer = new SGD([a], { lr: 1 });
     a.grad = tensor([0.25]);
     optimizer.step();
-    optimizer.paramGroups[0]!.lr = 2;
+    (optimizer.paramGroups[0] as { lr: number }).lr = 2;
     optimizer.step();
     expect(a.item()).to.equal(0.25);
   });
@@ -134,7 +123,11 @@ describe('optimizer errors', () => {
     ['betas', () => new Adam([leaf(1)], { betas: 0.9 as never }), 'ERR_SHAPE Adam: expected betas to be two numbers, but got 0.9'],
     ['amsgrad', () => new Adam([leaf(1)], { amsgrad: 1 as never }), 'ERR_SHAPE Adam: expected amsgrad to be a boolean, but got 1'],
     ['a group’s option', () => new SGD([{ params: [leaf(1)], lr: -2 }]), 'ERR_SHAPE SGD: Invalid learning rate: -2'],
-    ['a misspelt option', () => new SGD([leaf(1)], { momentun: 0.9 } as never), 'ERR_SHAPE SGD: unknown option "momentun"; did you mean "momentum"?'],
+    [
+      'a misspelt option',
+      () => new SGD([leaf(1)], { momentun: 0.9 } as never),
+      'ERR_SHAPE SGD: unknown option "momentun"; did you mean "momentum"?',
+    ],
     [
       'a misspelt option of a group',
       () => new Adam([{ params: [leaf(1)], beta: [0, 0] } as never]),
@@ -187,7 +180,11 @@ describe('optimizer state', () => {
   const start = () => [leaf(1, 2, 3), leaf(-1)];
   const advance = (optimizer: SGD | Adam | AdamW, params: Tensor[], from: number, to: number) => {
     for (let step = from; step < to; step++) {
-      for (const p of params) p.grad = p.detach().mul(0.5).add(step / 8);
+      for (const p of params)
+        p.grad = p
+          .detach()
+          .mul(0.5)
+          .add(step / 8);
       optimizer.step();
     }
   };
@@ -200,7 +197,7 @@ describe('optimizer state', () => {
       const before = make(params);
       advance(before, params, 0, 5);
       const after = make(params);
-      after.paramGroups[0]!.lr = 77;
+      (after.paramGroups[0] as { lr: number }).lr = 77;
       after.loadStateDict(before.stateDict() as never);
       before.dispose();
       advance(after, params, 5, 8);
@@ -214,10 +211,14 @@ describe('optimizer state', () => {
     advance(optimizer, params.slice(0, 1), 0, 2);
     const { state, paramGroups } = optimizer.stateDict();
     expect(Object.keys(state)).to.deep.equal(['0']);
-    expect(Object.keys(state['0']!)).to.deep.equal(['step', 'expAvg', 'expAvgSq']);
+    const first = state['0'] as { expAvg: Tensor };
+    expect(Object.keys(first)).to.deep.equal(['step', 'expAvg', 'expAvgSq']);
     expect(state['0']?.step).to.equal(2);
-    expect((state['0']?.expAvg as Tensor).shape).to.deep.equal([3]);
-    expect(paramGroups.map(({ params, lr }) => [params, lr])).to.deep.equal([[[0], 0.001], [[1], 0.2]]);
+    expect(first.expAvg.shape).to.deep.equal([3]);
+    expect(paramGroups.map(({ params, lr }) => [params, lr])).to.deep.equal([
+      [[0], 0.001],
+      [[1], 0.2],
+    ]);
   });
 
   it('is refused where it does not fit, and then nothing has changed', () => {
@@ -237,7 +238,7 @@ describe('optimizer state', () => {
       /^ERR_SHAPE Adam: loaded state dict has a different number of parameter groups/,
     );
     expect(text(() => new SGD(start()).loadStateDict(dict as never))).to.match(/^ERR_SHAPE SGD: unknown option "betas"/);
-    const bad = { ...dict, paramGroups: [{ ...dict.paramGroups[0]!, lr: -1 }] };
+    const bad = { ...dict, paramGroups: dict.paramGroups.map((group) => ({ ...group, lr: -1 })) };
     expect(text(() => optimizer.loadStateDict(bad))).to.equal('ERR_SHAPE Adam: Invalid learning rate: -1');
     expect(text(() => optimizer.loadStateDict({} as never))).to.match(/^ERR_DTYPE Adam: expected what stateDict\(\) returned/);
   });
@@ -252,52 +253,5 @@ describe('optimizer state', () => {
     expect(moment.storage.disposed).to.equal(true);
     advance(optimizer, params, 0, 1);
     expect(optimizer.stateDict().state['0']?.step).to.equal(1);
-  });
-});
-
-describe('schedules', () => {
-  const optimizer = (lr = 1) => new SGD([leaf(1)], { lr });
-
-  it('StepLR multiplies every stepSize steps, each group by itself', () => {
-    const groups = new SGD([{ params: [leaf(1)] }, { params: [leaf(1)], lr: 8 }], { lr: 1 });
-    const schedule = new StepLR(groups, { stepSize: 2, gamma: 0.5 });
-    const rates = Array.from({ length: 5 }, () => (schedule.step(), schedule.lastLr));
-    expect(rates).to.deep.equal([[1, 8], [0.5, 4], [0.5, 4], [0.25, 2], [0.25, 2]]);
-    expect(schedule.lastEpoch).to.equal(5);
-  });
-
-  it('CosineAnnealingLR goes down to etaMin and up again', () => {
-    const schedule = new CosineAnnealingLR(optimizer(), { tMax: 4, etaMin: 0.5 });
-    const rates = Array.from({ length: 8 }, () => (schedule.step(), schedule.lastLr[0] as number));
-    const expected = Array.from({ length: 8 }, (_, i) => 0.5 + (0.5 * (1 + Math.cos((Math.PI * (i + 1)) / 4))) / 2);
-    rates.forEach((lr, i) => void expect(lr).to.be.closeTo(expected[i] as number, 1e-12));
-  });
-
-  it('continue from a saved state', () => {
-    const run = (interrupted: boolean) => {
-      const o = optimizer();
-      let schedule = new CosineAnnealingLR(o, { tMax: 10 });
-      for (let i = 0; i < 3; i++) schedule.step();
-      if (interrupted) {
-        const state = schedule.stateDict();
-        schedule = new CosineAnnealingLR(o, { tMax: 10 });
-        schedule.loadStateDict(JSON.parse(JSON.stringify(state)));
-      }
-      for (let i = 0; i < 12; i++) schedule.step();
-      return schedule.lastLr;
-    };
-    expect(run(true)).to.deep.equal(run(false));
-  });
-
-  it('accept PyTorch’s names and refuse what is out of range', () => {
-    expect(new CosineAnnealingLR(optimizer(), { T_max: 3, eta_min: 0.1 } as never).lastEpoch).to.equal(0);
-    expect(text(() => new StepLR(optimizer(), { stepSize: 0 }))).to.equal('ERR_SHAPE StepLR: expected stepSize to be a positive integer, but got 0');
-    expect(text(() => new StepLR(optimizer(), { stepSize: 1, gamma: -1 }))).to.equal('ERR_SHAPE StepLR: Invalid gamma: -1');
-    expect(text(() => new CosineAnnealingLR(optimizer(), {} as never))).to.equal(
-      'ERR_SHAPE CosineAnnealingLR: expected tMax to be a positive integer, but got undefined',
-    );
-    expect(text(() => new StepLR(optimizer(), { stepsize: 3 } as never))).to.equal('ERR_SHAPE StepLR: unknown option "stepsize"; did you mean "stepSize"?');
-    expect(text(() => new StepLR({} as never, { stepSize: 1 }))).to.equal('ERR_DTYPE StepLR: expected an optimizer, but got an object (Object)');
-    expect(text(() => new StepLR(optimizer(), { stepSize: 1 }).loadStateDict({ lastEpoch: -1, baseLrs: [1] }))).to.match(/^ERR_SHAPE StepLR: expected the state/);
   });
 });

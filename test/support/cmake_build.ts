@@ -10,9 +10,17 @@ export const cmakeFolder = join(root, 'build', 'cmake', 'Release');
 let built = false;
 
 /** @throws Error with the build's output */
-export function buildWithCMake(): void {
+function build(): void {
   if (built) return;
   const { status, stdout, stderr, error } = spawnSync('npm', ['run', '--silent', 'build:cmake'], { cwd: root, encoding: 'utf8' });
   if (status !== 0) throw new Error(`npm run build:cmake failed (it needs cmake):\n${error ?? ''}${stdout}${stderr}`);
   built = true;
+}
+
+/** Before the tests of the describe() around: the build is there. It takes as long as it takes. */
+export function needsCMakeBuild(): void {
+  before(function () {
+    this.timeout(0);
+    build();
+  });
 }

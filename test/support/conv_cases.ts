@@ -20,16 +20,24 @@ export interface ConvCase {
   readonly maskKind: 'mask' | 'sparse' | 'soft' | 'runs' | 'none' | 'all';
 }
 
-const MOST_PRODUCTS = 60_000;
+// Of one input: so that the reference takes some milliseconds; and, for a few cases, so many that the engine uses threads.
+const FEW_PRODUCTS = [0, 60_000] as const;
+const MANY_PRODUCTS = [600_000, 1_200_000] as const;
 
-function pads(seeded: Seeded, kernelSize: readonly number[], stride: readonly number[], dilation: readonly number[]): number[] | 'same' | 'valid' {
+function pads(
+  seeded: Seeded,
+  kernelSize: readonly number[],
+  stride: readonly number[],
+  dilation: readonly number[],
+): number[] | 'same' | 'valid' {
   const kind = seeded.next();
   if (kind < 0.2 && stride.every((s) => s === 1)) return 'same';
   if (kind < 0.25) return 'valid';
   return kernelSize.map((k, i) => seeded.integer(0, seeded.chance(0.2) ? 9 : Math.min(k * (dilation[i] ?? 1), 6)));
 }
 
-const reach = (padding: number[] | 'same' | 'valid', i: number, span: number) => (padding === 'same' ? Math.ceil((span - 1) / 2) : padding === 'valid' ? 0 : (padding[i] ?? 0));
+const reach = (padding: number[] | 'same' | 'valid', i: number, span: number) =>
+  padding === 'same' ? Math.ceil((span - 1) / 2) : padding === 'valid' ? 0 : (padding[i] ?? 0);
 
 function length(seeded: Seeded, dims: 1 | 2): number {
   if (dims === 2) return seeded.integer(1, seeded.chance(0.2) ? 40 : 12);
@@ -55,7 +63,7 @@ function maskShape(seeded: Seeded, multiChannel: boolean, [n, c, ...space]: read
   return seeded.pick([[n as number, 1, ...space], [1, 1, ...space], [n as number, ...space], space]);
 }
 
-function attempt(seeded: Seeded): ConvCase | null {
+function attempt(seeded: Seeded, [least, most]: readonly [number, number]): ConvCase | null {
   const dims = seeded.chance(0.7) ? 1 : 2;
   const axes = Array.from({ length: dims }, (_, i) => i);
   const kernelSize = axes.map(() => (seeded.chance(0.85) ? seeded.integer(1, 5) : seeded.integer(6, 13)));
@@ -78,13 +86,17 @@ function attempt(seeded: Seeded): ConvCase | null {
     }),
   );
   const products = Math.max(...inputs.map((x) => x.reduce((a, b) => a * b, 1))) * (o / groups) * kernelSize.reduce((a, b) => a * b, 1);
-  if (!allowed || products > MOST_PRODUCTS) return null;
+  if (!allowed || products < least || products > most) return null;
   const multiChannel = seeded.chance(0.5);
   const maskDtype = seeded.pick<DType>(['float32', 'float64', 'bool', 'uint8', 'int32', 'float16', 'bfloat16']);
   const partial = seeded.chance(0.6);
   return {
     dims,
-    dtype: seeded.pick(partial ? ['float32', 'float32', 'float64', 'float16', 'bfloat16'] : ['float32', 'float32', 'float64', 'float16', 'bfloat16', 'complex64', 'complex128']),
+    dtype: seeded.pick(
+      partial
+        ? ['float32', 'float32', 'float64', 'float16', 'bfloat16']
+        : ['float32', 'float32', 'float64', 'float16', 'bfloat16', 'complex64', 'complex128'],
+    ),
     inChannels: c,
     outChannels: o,
     kernelSize,
@@ -106,8 +118,9 @@ function attempt(seeded: Seeded): ConvCase | null {
 }
 
 export function randomCase(seeded: Seeded): ConvCase {
+  const products = seeded.chance(0.05) ? MANY_PRODUCTS : FEW_PRODUCTS;
   for (;;) {
-    const made = attempt(seeded);
+    const made = attempt(seeded, products);
     if (made) return made;
   }
 }

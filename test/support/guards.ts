@@ -53,8 +53,10 @@ export class Guards {
   /** @throws Error if a guard was written since */
   check(): void {
     for (const { bytes, start, end } of this.known) {
-      for (let i = 0; i < start; i++) if (bytes[i] !== PATTERN) throw new Error(`guard: byte ${i - start} before a buffer of ${end - start} bytes was written`);
-      for (let i = end; i < bytes.length; i++) if (bytes[i] !== PATTERN) throw new Error(`guard: byte ${i - end} behind a buffer of ${end - start} bytes was written`);
+      for (let i = 0; i < start; i++)
+        if (bytes[i] !== PATTERN) throw new Error(`guard: byte ${i - start} before a buffer of ${end - start} bytes was written`);
+      for (let i = end; i < bytes.length; i++)
+        if (bytes[i] !== PATTERN) throw new Error(`guard: byte ${i - end} behind a buffer of ${end - start} bytes was written`);
     }
     this.known.length = 0;
   }

@@ -1,7 +1,7 @@
 // Runs one golden case of a layer: builds it, loads the generated state, calls it, and compares output, mask, gradients and buffers.
 import { expect } from 'chai';
-import * as lib from '../../ts';
 import type { DType, Module, StateDict, Tensor } from '../../ts';
+import * as lib from '../../ts';
 import { generate, numbers, stateOf, unpack } from '../goldens/load';
 import type { LayerCase } from '../goldens/types';
 import { values } from '../reference';

@@ -6,7 +6,9 @@ type Calls = Partial<Record<keyof Native, number>>;
 /** How often fn called which native function. */
 export function countCalls(fn: () => void): Calls {
   const addon = native as unknown as Record<string, unknown>;
-  const originals = Object.entries(addon).filter((entry): entry is [string, (...args: unknown[]) => unknown] => typeof entry[1] === 'function');
+  const originals = Object.entries(addon).filter(
+    (entry): entry is [string, (...args: unknown[]) => unknown] => typeof entry[1] === 'function',
+  );
   const calls: Record<string, number> = {};
   for (const [name, original] of originals) {
     addon[name] = (...args: unknown[]) => {

@@ -13,7 +13,13 @@ interface Result {
 }
 
 export interface TensorGolden {
-  readonly unary: readonly (Result & { readonly op: string; readonly dtype: DType; readonly x: Numbers; readonly dy?: Numbers; readonly dx?: Numbers })[];
+  readonly unary: readonly (Result & {
+    readonly op: string;
+    readonly dtype: DType;
+    readonly x: Numbers;
+    readonly dy?: Numbers;
+    readonly dx?: Numbers;
+  })[];
   readonly binary: readonly (Result & {
     readonly op: string;
     readonly dtype: DType;
@@ -32,7 +38,11 @@ export interface TensorGolden {
     readonly da: Numbers;
     readonly db: Numbers;
   })[];
-  readonly promotion: readonly { readonly op: string; readonly columns: readonly DType[]; readonly rows: Readonly<Record<DType, readonly (DType | 'error')[]>> }[];
+  readonly promotion: readonly {
+    readonly op: string;
+    readonly columns: readonly DType[];
+    readonly rows: Readonly<Record<DType, readonly (DType | 'error')[]>>;
+  }[];
   readonly scalars: readonly {
     readonly scalar: number | boolean | { re: number; im: number };
     readonly columns: readonly string[];

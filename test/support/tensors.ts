@@ -91,7 +91,15 @@ export const toleranceOf = (dtype: DType): Tolerance => TOLERANCE[dtype as Float
 export function expectClose(actual: Tensor | Values, expected: Values, tolerance: Tolerance, what = 'y'): void {
   const got = 'dtype' in actual ? toValues(actual) : actual;
   expect([...got.shape], `${what}: shape`).to.deep.equal([...expected.shape]);
-  expectAll(got.data, expected.data, ({ rtol, atol }) => (_, e) => atol + rtol * Math.abs(e), tolerance, what);
+  expectAll(
+    got.data,
+    expected.data,
+    ({ rtol, atol }) =>
+      (_, e) =>
+        atol + rtol * Math.abs(e),
+    tolerance,
+    what,
+  );
 }
 
 function expectAll(

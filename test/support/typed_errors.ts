@@ -4,7 +4,13 @@ import { BackendError, DeviceError, DisposedError, DTypeError, ShapeError } from
 
 export type TypedError = Error & { readonly code: string };
 
-const CLASSES = { ERR_SHAPE: ShapeError, ERR_DTYPE: DTypeError, ERR_DEVICE: DeviceError, ERR_DISPOSED: DisposedError, ERR_BACKEND: BackendError };
+const CLASSES = {
+  ERR_SHAPE: ShapeError,
+  ERR_DTYPE: DTypeError,
+  ERR_DEVICE: DeviceError,
+  ERR_DISPOSED: DisposedError,
+  ERR_BACKEND: BackendError,
+};
 
 /** True for one of the five errors, with its own code. */
 export function isTyped(error: unknown): error is TypedError {

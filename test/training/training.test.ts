@@ -1,7 +1,8 @@
 // A training run that coincides with PyTorch's: same seed, same data, same network; golden.json is written by twin.py.
-import { expect } from 'chai';
+
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { expect } from 'chai';
 import { Adam, CosineAnnealingLR, clipGradNorm, manualSeed, maskedMseLoss, tidy } from '../../ts';
 import { batch, SEED, STEPS, UNet } from './unet';
 

@@ -1,6 +1,6 @@
 """PyTorch's twin of unet.ts: trains the same network on the same data from the same seed and writes golden.json (the losses).
 
-    OMP_NUM_THREADS=1 python twin.py        (PyTorch 2.13, CPU)
+    OMP_NUM_THREADS=1 python twin.py && npm run format        (PyTorch 2.13, CPU)
 """
 
 import json

@@ -2,7 +2,7 @@
 import { untracked } from '../context';
 import { full } from '../create';
 import { checkDevice, type Device } from '../device';
-import { type DType, DTYPES, isDType } from '../dtype';
+import { DTYPES, type DType, isDType } from '../dtype';
 import { DTypeError, ShapeError } from '../errors';
 import { relu } from '../ops/elementwise';
 import { prelu } from '../ops/prelu';

@@ -1,10 +1,10 @@
 // Conv1d and Conv2d, and what all convolution layers share: options, parameters, attributes, representation.
 import { untracked } from '../context';
 import { checkDevice, type Device } from '../device';
-import { type DType, DTYPES, isDType, isDifferentiable } from '../dtype';
+import { DTYPES, type DType, isDifferentiable, isDType } from '../dtype';
 import { DTypeError, ShapeError } from '../errors';
 import { checkOperands, convolveSteps } from '../ops/conv';
-import { checkGroups, type ConvOptions, type ConvSpec, convSpec, type PaddingMode, perDimension } from '../ops/conv_geometry';
+import { type ConvOptions, type ConvSpec, checkGroups, convSpec, type PaddingMode, perDimension } from '../ops/conv_geometry';
 import { asItIs, type Freeze, runAsync, runSync, type Steps } from '../ops/steps';
 import { checkOptions } from '../options';
 import { describe, empty, formatShape, sizeOf, type Tensor } from '../tensor';
@@ -32,20 +32,24 @@ function checkChannels(op: string, inChannels: unknown, outChannels: unknown, gr
     ['in_channels', 'inChannels', inChannels as number],
     ['out_channels', 'outChannels', outChannels as number],
   ] as const) {
-    if (value % groups !== 0) throw new ShapeError(`${op}: ${torchName} must be divisible by groups, but got ${name}=${value} and groups=${groups}`);
+    if (value % groups !== 0)
+      throw new ShapeError(`${op}: ${torchName} must be divisible by groups, but got ${name}=${value} and groups=${groups}`);
   }
 }
 
 /** @throws ShapeError for a size below 0 */
 function checkWeightShape(op: string, shape: readonly number[]): void {
   const negative = shape.find((size) => size < 0);
-  if (negative !== undefined) throw new ShapeError(`${op}: Trying to create tensor with negative dimension ${negative}: ${formatShape(shape)}`);
+  if (negative !== undefined)
+    throw new ShapeError(`${op}: Trying to create tensor with negative dimension ${negative}: ${formatShape(shape)}`);
   if (!Number.isSafeInteger(sizeOf(shape))) throw new ShapeError(`${op}: a weight of shape ${formatShape(shape)} has too many elements`);
 }
 
 function checkLayerDtype(op: string, dtype: unknown): DType {
-  if (!isDType(dtype)) throw new DTypeError(`${op}: expected dtype to be one of ${Object.keys(DTYPES).join(', ')}, but got ${describe(dtype)}`);
-  if (!isDifferentiable(dtype)) throw new DTypeError(`${op}: Only Tensors of floating point and complex dtype can require gradients, but got dtype ${dtype}`);
+  if (!isDType(dtype))
+    throw new DTypeError(`${op}: expected dtype to be one of ${Object.keys(DTYPES).join(', ')}, but got ${describe(dtype)}`);
+  if (!isDifferentiable(dtype))
+    throw new DTypeError(`${op}: Only Tensors of floating point and complex dtype can require gradients, but got dtype ${dtype}`);
   return dtype;
 }
 
@@ -66,7 +70,13 @@ export abstract class ConvNd extends Module {
   // Not enumerable: neither state nor part of what inspection shows.
   protected readonly spec!: ConvSpec;
 
-  protected constructor(dims: 1 | 2, inChannels: number, outChannels: number, kernelSize: number | readonly number[], options: ConvLayerOptions) {
+  protected constructor(
+    dims: 1 | 2,
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly number[],
+    options: ConvLayerOptions,
+  ) {
     super();
     const op = new.target.name;
     const { groups = 1, bias = true, dtype = 'float32' } = options;
@@ -99,7 +109,9 @@ export abstract class ConvNd extends Module {
 
   protected override extraRepr(): string {
     const differs = (values: readonly number[], usual: number) => values.some((v) => v !== usual);
-    const parts = [`${this.inChannels}, ${this.outChannels}, kernel_size=${pythonTuple(this.kernelSize)}, stride=${pythonTuple(this.stride)}`];
+    const parts = [
+      `${this.inChannels}, ${this.outChannels}, kernel_size=${pythonTuple(this.kernelSize)}, stride=${pythonTuple(this.stride)}`,
+    ];
     if (typeof this.padding === 'string') parts.push(`padding=${this.padding}`);
     else if (differs(this.padding, 0)) parts.push(`padding=${pythonTuple(this.padding)}`);
     if (differs(this.dilation, 1)) parts.push(`dilation=${pythonTuple(this.dilation)}`);

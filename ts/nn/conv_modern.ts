@@ -49,7 +49,9 @@ function checkName<T extends string>(op: string, option: string, value: unknown,
   if (known.includes(name as T)) return name as T;
   const nearest = typeof name === 'string' ? nearestName(name, known) : null;
   const hint = nearest === null ? '' : `; did you mean '${nearest}'?`;
-  throw new ShapeError(`${op}: expected ${option} to be one of ${known.map((k) => `'${k}'`).join(', ')}, but got ${describe(value)}${hint}`);
+  throw new ShapeError(
+    `${op}: expected ${option} to be one of ${known.map((k) => `'${k}'`).join(', ')}, but got ${describe(value)}${hint}`,
+  );
 }
 
 type Create = Pick<ConvLayerOptions, 'device' | 'dtype'>;
@@ -66,14 +68,20 @@ function makeActivation(name: 'prelu' | 'relu' | 'null', planes: number, create:
 /** The layers of mconv. */
 function makeLayers(op: string, dims: 1 | 2, inPlanes: number, outPlanes: number, options: ConvModernOptions): Layer[] {
   const { kernelSize = 3, stride = 1, padding = 1, outputSize = null, device, dtype } = options;
-  const normalizer = checkName(op, 'normalizer', options.normalizer === undefined ? 'pinst' : options.normalizer, ['batch', 'inst', 'pinst', 'null']);
+  const normalizer = checkName(op, 'normalizer', options.normalizer === undefined ? 'pinst' : options.normalizer, [
+    'batch',
+    'inst',
+    'pinst',
+    'null',
+  ]);
   const activator = checkName(op, 'activator', options.activator === undefined ? 'prelu' : options.activator, ['prelu', 'relu', 'null']);
   const order = checkName(op, 'layerOrder', options.layerOrder ?? 'new', ['new', 'old']);
   const scaler = checkName(op, 'scaler', options.scaler ?? 'down', ['down', 'up']);
   const create: Create = { ...(device === undefined ? {} : { device }), ...(dtype === undefined ? {} : { dtype }) };
   const resizes = scaler === 'up' && (outputSize !== null || perDimension(op, 'stride', stride, dims).some((s) => s > 1));
   const resize = resizes ? [new UPSAMPLE[dims](outputSize === null ? { scaleFactor: stride } : { size: outputSize })] : [];
-  const conv = (bias: boolean) => new CONV[dims](inPlanes, outPlanes, kernelSize, { ...create, stride: resizes ? 1 : stride, padding, bias });
+  const conv = (bias: boolean) =>
+    new CONV[dims](inPlanes, outPlanes, kernelSize, { ...create, stride: resizes ? 1 : stride, padding, bias });
   if (normalizer === 'null') return [...resize, conv(true), ...makeActivation(activator, outPlanes, create)];
   const around = (planes: number) => [makeNorm(dims, normalizer, planes, create), ...makeActivation(activator, planes, create)];
   return order === 'new' ? [...around(inPlanes), ...resize, conv(false)] : [...resize, conv(false), ...around(outPlanes)];

@@ -12,7 +12,9 @@ const GAIN = Math.sqrt(2 / (1 + Math.sqrt(5) ** 2));
 export function initConvolution(name: string, weight: Tensor, bias: Tensor | null): void {
   const fanIn = sizeOf(weight.shape.slice(1));
   if (weight.size === 0) {
-    process.emitWarning(`${name}: Initializing zero-element tensors is a no-op (weight [${weight.shape.join(', ')}])`, { code: 'PARTIALCONV_EMPTY' });
+    process.emitWarning(`${name}: Initializing zero-element tensors is a no-op (weight [${weight.shape.join(', ')}])`, {
+      code: 'PARTIALCONV_EMPTY',
+    });
   } else {
     const bound = Math.sqrt(3) * (GAIN / Math.sqrt(fanIn));
     uniform(weight, -bound, bound);

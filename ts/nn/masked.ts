@@ -58,7 +58,8 @@ const ALIASES = { keepdim: 'keepDims' };
 
 /** The spatial dimensions of x [N, C, ...]. */
 function spatial(op: string, x: Tensor): number[] {
-  if (checkTensor(x, op).rank < 3) throw new ShapeError(`${op}: expected x [N, C, ...] with at least one spatial dimension, but got x ${formatShape(x.shape)}`);
+  if (checkTensor(x, op).rank < 3)
+    throw new ShapeError(`${op}: expected x [N, C, ...] with at least one spatial dimension, but got x ${formatShape(x.shape)}`);
   return x.shape.map((_, d) => d).slice(2);
 }
 
@@ -106,7 +107,9 @@ export class MaskedSpatialMean extends Module {
     const { keepDims } = this;
     if (!mask) return [mean(x, dims, { keepDims }), null];
     if (checkTensor(mask, op, 'mask').rank !== x.rank) {
-      throw new ShapeError(`${op}: expected a mask with the dimensions of x ${formatShape(x.shape)}, but got mask ${formatShape(mask.shape)}`);
+      throw new ShapeError(
+        `${op}: expected a mask with the dimensions of x ${formatShape(x.shape)}, but got mask ${formatShape(mask.shape)}`,
+      );
     }
     const valid = selectValid(op, x, mask);
     // Counts and sums in float32 at least: those of float16 end at 65,504.

@@ -18,7 +18,13 @@ const OPTIONS = [...CONV_OPTIONS, 'eps'];
 abstract class MaskedConv extends ConvNd {
   readonly eps: number;
 
-  protected constructor(dims: 1 | 2, inChannels: number, outChannels: number, kernelSize: number | readonly number[], options: MaskedConvLayerOptions) {
+  protected constructor(
+    dims: 1 | 2,
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly number[],
+    options: MaskedConvLayerOptions,
+  ) {
     super(dims, inChannels, outChannels, kernelSize, options);
     this.eps = checkEps(this.spec.op, options.eps ?? 1e-8);
   }

@@ -1,7 +1,14 @@
 // MaskedBatchNorm1d/2d and MaskedInstanceNorm1d/2d: statistics over the valid elements of a mask.
 import { checkOptions } from '../options';
 import type { Tensor } from '../tensor';
-import { BATCH_OPTIONS, BatchNorm, type BatchNormLayerOptions, INSTANCE_OPTIONS, InstanceNorm, type InstanceNormLayerOptions } from './norm';
+import {
+  BATCH_OPTIONS,
+  BatchNorm,
+  type BatchNormLayerOptions,
+  INSTANCE_OPTIONS,
+  InstanceNorm,
+  type InstanceNormLayerOptions,
+} from './norm';
 
 /**
  * Batch normalisation of [N, C] or [N, C, L] with statistics over the valid elements; see batchNorm for the rule. Parameters, buffers and

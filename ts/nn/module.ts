@@ -1,6 +1,6 @@
 // Module: what layers and models have in common. Parameters, buffers and sub-modules are its own properties, in their order.
 import { untracked } from '../context';
-import { looksLikeDevice, type Device } from '../device';
+import { type Device, looksLikeDevice } from '../device';
 import { type DType, isComplex, isDifferentiable, isDType } from '../dtype';
 import { DTypeError, ShapeError } from '../errors';
 import { checkOptions } from '../options';
@@ -95,7 +95,8 @@ export abstract class Module {
    * @throws ShapeError with PyTorch's list of what does not fit, DTypeError if a value is not a tensor
    */
   loadStateDict(dict: Readonly<StateDict>, options?: { readonly strict?: boolean }): LoadResult {
-    if (typeof dict !== 'object' || dict === null) throw new DTypeError(`loadStateDict: expected an object of tensors, but got ${describe(dict)}`);
+    if (typeof dict !== 'object' || dict === null)
+      throw new DTypeError(`loadStateDict: expected an object of tensors, but got ${describe(dict)}`);
     const state = this.namedState();
     const missingKeys = state.map(([name]) => name).filter((name) => !Object.hasOwn(dict, name));
     const unexpectedKeys = Object.keys(dict).filter((name) => !state.some(([known]) => known === name));
@@ -118,7 +119,8 @@ export abstract class Module {
         );
       }
     }
-    if (problems.length > 0) throw new ShapeError(`Error(s) in loading state_dict for ${this.constructor.name}:\n\t${problems.join('\n\t')}`);
+    if (problems.length > 0)
+      throw new ShapeError(`Error(s) in loading state_dict for ${this.constructor.name}:\n\t${problems.join('\n\t')}`);
     untracked(() => {
       for (const [name, t] of state) if (Object.hasOwn(dict, name)) t.copy_(dict[name] as Tensor);
     });

@@ -1,8 +1,8 @@
 // BatchNorm1d/2d and InstanceNorm1d/2d, and what their masked forms share with them.
 import { untracked } from '../context';
-import { checkDevice, type Device } from '../device';
-import { type DType, DTYPES, isDType } from '../dtype';
 import { full, ones, zeros } from '../create';
+import { checkDevice, type Device } from '../device';
+import { DTYPES, type DType, isDType } from '../dtype';
 import { DTypeError, ShapeError } from '../errors';
 import { channelsOf, checkReal } from '../ops/channels';
 import { add_ } from '../ops/in_place';
@@ -73,7 +73,10 @@ abstract class Norm extends Module {
     this.affine = checkFlag(op, 'affine', options.affine ?? affine);
     const hasBias = checkFlag(op, 'bias', options.bias ?? true) && this.affine;
     const create = { dtype: checkDtype(op, options.dtype ?? 'float32'), device: checkDevice(options.device), requiresGrad: true };
-    [this.weight, this.bias] = untracked(() => [this.affine ? ones([numFeatures], create) : null, hasBias ? zeros([numFeatures], create) : null]);
+    [this.weight, this.bias] = untracked(() => [
+      this.affine ? ones([numFeatures], create) : null,
+      hasBias ? zeros([numFeatures], create) : null,
+    ]);
   }
 
   /** @throws ShapeError if x has another number of dimensions or channels */
@@ -81,12 +84,16 @@ abstract class Norm extends Module {
     const op = this.constructor.name;
     checkReal(op, x);
     if (!this.ranks.includes(x.rank)) {
-      throw new ShapeError(`${op}: expected ${this.ranks.map((r) => `${r}D`).join(' or ')} input (got ${x.rank}D input): x ${formatShape(x.shape)}`);
+      throw new ShapeError(
+        `${op}: expected ${this.ranks.map((r) => `${r}D`).join(' or ')} input (got ${x.rank}D input): x ${formatShape(x.shape)}`,
+      );
     }
     const batched = this.isBatched(x);
     const c = x.shape[batched ? 1 : 0];
     if (c !== this.numFeatures) {
-      throw new ShapeError(`${op}: expected the channels of x to match numFeatures (${this.numFeatures}), but x ${formatShape(x.shape)} has ${c}`);
+      throw new ShapeError(
+        `${op}: expected the channels of x to match numFeatures (${this.numFeatures}), but x ${formatShape(x.shape)} has ${c}`,
+      );
     }
     return { batched };
   }

@@ -1,13 +1,14 @@
 // PartialConv1d and PartialConv2d: convolution of data with holes, with the updated mask.
+
+import { ShapeError } from '../errors';
 import { MaskCache, type MaskCacheStatistics } from '../ops/mask_cache';
 import { type CountOptions, type CountSpec, countSpec } from '../ops/mask_ratio';
-import { partialConvSteps } from '../ops/partial_conv';
+import { type PartialOutput, partialConvSteps } from '../ops/partial_conv';
 import { asItIs, type Freeze, runAsync, runSync, type Steps } from '../ops/steps';
 import { checkOptions } from '../options';
-import { ShapeError } from '../errors';
 import { describe, type Tensor } from '../tensor';
-import { pythonFloat } from './python_repr';
 import { CONV_OPTIONS, type ConvLayerOptions, ConvNd } from './conv';
+import { pythonFloat } from './python_repr';
 
 /** Options of a partial convolution layer; R is the type of returnMask. */
 export interface PartialConvLayerOptions<R extends boolean = boolean> extends ConvLayerOptions, CountOptions {
@@ -34,7 +35,13 @@ abstract class PartialConv<R extends boolean> extends ConvNd {
   private readonly count!: CountSpec;
   private readonly cache!: MaskCache;
 
-  protected constructor(dims: 1 | 2, inChannels: number, outChannels: number, kernelSize: number | readonly number[], options: PartialConvLayerOptions<R>) {
+  protected constructor(
+    dims: 1 | 2,
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly number[],
+    options: PartialConvLayerOptions<R>,
+  ) {
     // Before anything is drawn for the parameters.
     const count = countSpec(new.target.name, options);
     const returnMask = checkFlag(new.target.name, options.returnMask) ?? false;
@@ -57,12 +64,12 @@ abstract class PartialConv<R extends boolean> extends ConvNd {
     mask: Tensor | null | undefined,
     options: PartialForwardOptions | undefined,
     freeze: Freeze = asItIs,
-  ): Steps<Tensor | [Tensor, Tensor]> {
+  ): Steps<PartialOutput> {
     const { spec, count, cache } = this;
     const checked = options && (checkOptions(spec.op, options, ['returnMask']) as PartialForwardOptions);
     const returnMask = checkFlag(spec.op, checked?.returnMask) ?? this.returnMask;
     const operands = { x: freeze(x), mask: freeze(mask ?? null), weight: freeze(this.weight), bias: freeze(this.bias) };
-    return pairSteps(partialConvSteps({ spec, count, ...operands, returnMask }, cache.find));
+    return partialConvSteps({ spec, count, ...operands, returnMask }, cache.find);
   }
 
   /**
@@ -72,12 +79,16 @@ abstract class PartialConv<R extends boolean> extends ConvNd {
    * @throws ShapeError, DTypeError, DisposedError
    */
   forward<Q extends boolean = R>(x: Tensor, mask?: Tensor | null, options?: PartialForwardOptions<Q>): PartialResult<Q> {
-    return runSync(this.steps(x, mask, options)) as PartialResult<Q>;
+    return resultOf<Q>(runSync(this.steps(x, mask, options)));
   }
 
   /** The same result, computed off the event loop. No gradient is recorded. */
-  async forwardAsync<Q extends boolean = R>(x: Tensor, mask?: Tensor | null, options?: PartialForwardOptions<Q>): Promise<PartialResult<Q>> {
-    return runAsync((freeze) => this.steps(x, mask, options, freeze)) as Promise<PartialResult<Q>>;
+  async forwardAsync<Q extends boolean = R>(
+    x: Tensor,
+    mask?: Tensor | null,
+    options?: PartialForwardOptions<Q>,
+  ): Promise<PartialResult<Q>> {
+    return resultOf<Q>(await runAsync((freeze) => this.steps(x, mask, options, freeze)));
   }
 
   /** @internal The rule in a MaskedSequential: the updated mask goes on. */
@@ -105,13 +116,13 @@ abstract class PartialConv<R extends boolean> extends ConvNd {
   }
 }
 
-function* pairSteps(steps: Steps<{ y: Tensor; mask: Tensor | null }>): Steps<Tensor | [Tensor, Tensor]> {
-  const { y, mask } = yield* steps;
-  return mask === null ? y : [y, mask];
+function resultOf<Q extends boolean>({ y, mask }: PartialOutput): PartialResult<Q> {
+  return (mask === null ? y : [y, mask]) as PartialResult<Q>;
 }
 
 function checkFlag(op: string, value: unknown): boolean | undefined {
-  if (value !== undefined && typeof value !== 'boolean') throw new ShapeError(`${op}: expected returnMask to be a boolean, but got ${describe(value)}`);
+  if (value !== undefined && typeof value !== 'boolean')
+    throw new ShapeError(`${op}: expected returnMask to be a boolean, but got ${describe(value)}`);
   return value;
 }
 

@@ -10,5 +10,5 @@ export function pythonFloat(value: number): string {
 
 export const pythonBool = (value: boolean): string => (value ? 'True' : 'False');
 
-/** (3,) or (3, 4); a list of one as the value alone where `single` is set. */
+/** A tuple: (3,) or (3, 4). */
 export const pythonTuple = (values: readonly (number | string)[]): string => `(${values.join(', ')}${values.length === 1 ? ',' : ''})`;

@@ -83,7 +83,8 @@ export class Sequential extends Layers {
 export class MaskedSequential extends Layers {
   private check(i: number, result: Result, mask: Tensor | null): [Tensor, Tensor | null] {
     const [y, after] = result instanceof Tensor ? [result, mask] : [result[0], mask && result[1]];
-    if (!(y instanceof Tensor)) throw new DTypeError(`${this.nameOf(i)}: expected a tensor, or a tensor and a mask, but got ${describe(y)}`);
+    if (!(y instanceof Tensor))
+      throw new DTypeError(`${this.nameOf(i)}: expected a tensor, or a tensor and a mask, but got ${describe(y)}`);
     if (after !== null && (after.rank !== y.rank || after.shape.some((size, d) => size !== 1 && size !== y.shape[d]))) {
       throw new ShapeError(
         `${this.nameOf(i)}: the mask ${formatShape(after.shape)} does not fit its output ${formatShape(y.shape)}; use a layer that returns a mask, as PartialConv and MaskedConv do`,
@@ -94,9 +95,12 @@ export class MaskedSequential extends Layers {
 
   private checkInput(x: Tensor, mask: Tensor | null): void {
     const op = this.constructor.name;
-    if (mask !== null && !(mask instanceof Tensor)) throw new DTypeError(`${op}: expected the mask to be a tensor or null, but got ${describe(mask)}`);
+    if (mask !== null && !(mask instanceof Tensor))
+      throw new DTypeError(`${op}: expected the mask to be a tensor or null, but got ${describe(mask)}`);
     if (mask !== null && mask.rank !== x.rank) {
-      throw new ShapeError(`${op}: expected a mask with the dimensions of x ${formatShape(x.shape)} (1 where it repeats), but got mask ${formatShape(mask.shape)}`);
+      throw new ShapeError(
+        `${op}: expected a mask with the dimensions of x ${formatShape(x.shape)} (1 where it repeats), but got mask ${formatShape(mask.shape)}`,
+      );
     }
   }
 
@@ -108,7 +112,8 @@ export class MaskedSequential extends Layers {
   forward(x: Tensor, mask?: Tensor | null): [output: Tensor, mask: Tensor | null] {
     this.checkInput(x, mask ?? null);
     return this.layers.reduce<[Tensor, Tensor | null]>(
-      ([value, m], layer, i) => this.check(i, m !== null && layer.forwardWithMask ? layer.forwardWithMask(value, m) : layer.forward(value, m), m),
+      ([value, m], layer, i) =>
+        this.check(i, m !== null && layer.forwardWithMask ? layer.forwardWithMask(value, m) : layer.forward(value, m), m),
       [x, mask ?? null],
     );
   }

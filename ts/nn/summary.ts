@@ -1,5 +1,6 @@
 // summary: the table of a model's layers, output shapes and parameters that torchsummary prints.
-import { noGrad, tidy } from '../autograd';
+import { noGrad } from '../autograd';
+import { tidy } from '../context';
 import { ones } from '../create';
 import { DTypeError, ShapeError } from '../errors';
 import { checkShape, describe, sizeOf, Tensor } from '../tensor';
@@ -38,8 +39,10 @@ function lineOf(module: Module, index: number, result: unknown): LayerLine {
 /** Runs the model once with every layer's forward() watched; containers get no line. */
 function trial(model: WithForward, inputs: readonly Tensor[]): LayerLine[] {
   const lines: LayerLine[] = [];
-  const watched = [...new Set(model.modules())].filter((m) => !(m instanceof Sequential) && !(m instanceof MaskedSequential)) as WithForward[];
-  const modes = watched.map((module) => module.training);
+  const watched = [...new Set(model.modules())].filter(
+    (m) => !(m instanceof Sequential) && !(m instanceof MaskedSequential),
+  ) as WithForward[];
+  const before = watched.map((module) => ({ mode: module.training, own: Object.getOwnPropertyDescriptor(module, 'forward') }));
   try {
     for (const module of watched) {
       if (typeof module.forward !== 'function') continue;
@@ -55,8 +58,10 @@ function trial(model: WithForward, inputs: readonly Tensor[]): LayerLine[] {
     tidy(() => void noGrad(() => model.forward(...inputs)));
   } finally {
     watched.forEach((module, i) => {
+      const { mode = true, own } = before[i] ?? {};
       Reflect.deleteProperty(module, 'forward');
-      module.training = modes[i] as boolean;
+      if (own !== undefined) Object.defineProperty(module, 'forward', own);
+      module.training = mode;
     });
   }
   return lines;
@@ -75,7 +80,10 @@ function megabytes(numbers: number): string {
 function formatLine({ name, shapes, parameters }: LayerLine): string {
   const title = name.length > 20 ? `${name.slice(0, 8)}...${name.slice(-9)}` : name;
   return shapes
-    .map((shape, i) => `${(i === 0 ? title : '').padStart(20)}  ${`[${shape.join(', ')}]`.padStart(25)} ${(i === 0 ? grouped(parameters) : '').padStart(15)}`)
+    .map(
+      (shape, i) =>
+        `${(i === 0 ? title : '').padStart(20)}  ${`[${shape.join(', ')}]`.padStart(25)} ${(i === 0 ? grouped(parameters) : '').padStart(15)}`,
+    )
     .join('\n');
 }
 
@@ -101,16 +109,17 @@ export function summary(model: Module, inputShape: readonly number[] | readonly 
   if (inputs.length === 0) throw new ShapeError('summary: expected the shape of at least one input');
   const [parameter] = model.parameters();
   const options = { dtype: parameter?.dtype ?? 'float32', device: parameter?.device ?? 'cpu' } as const;
-  const lines = tidy(() => trial(model as WithForward, inputs.map((shape) => ones([BATCH, ...shape], options))));
+  const lines = tidy(() =>
+    trial(
+      model as WithForward,
+      inputs.map((shape) => ones([BATCH, ...shape], options)),
+    ),
+  );
 
   const add = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
   const parameters = add(lines.map((line) => line.parameters));
   const trainable = add(lines.map((line) => line.trainable));
-  const sizes = [
-    add(inputs.map(sizeOf)),
-    2 * add(lines.flatMap((line) => line.shapes.map((shape) => sizeOf(shape.slice(1))))),
-    parameters,
-  ];
+  const sizes = [add(inputs.map(sizeOf)), 2 * add(lines.flatMap((line) => line.shapes.map((shape) => sizeOf(shape.slice(1))))), parameters];
   const [thin, thick] = ['-'.repeat(64), '='.repeat(64)];
   return [
     thin,

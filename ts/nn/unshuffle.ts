@@ -12,7 +12,9 @@ abstract class Unshuffle extends Module {
   protected constructor(dims: 1 | 2, downscaleFactor: number) {
     super();
     if (!Number.isSafeInteger(downscaleFactor) || downscaleFactor < 1) {
-      throw new ShapeError(`${new.target.name}: expected downscaleFactor to be an integer of at least 1, but got ${describe(downscaleFactor)}`);
+      throw new ShapeError(
+        `${new.target.name}: expected downscaleFactor to be an integer of at least 1, but got ${describe(downscaleFactor)}`,
+      );
     }
     this.downscaleFactor = downscaleFactor;
     Object.defineProperty(this, 'dims', { value: dims, enumerable: false });
@@ -44,7 +46,9 @@ abstract class Unshuffle extends Module {
     if (mask === null) return [y, null];
     const op = this.constructor.name;
     if (checkTensor(mask, op, 'mask').rank !== x.rank) {
-      throw new ShapeError(`${op}: expected a mask with the dimensions of x ${formatShape(x.shape)}, but got mask ${formatShape(mask.shape)}`);
+      throw new ShapeError(
+        `${op}: expected a mask with the dimensions of x ${formatShape(x.shape)}, but got mask ${formatShape(mask.shape)}`,
+      );
     }
     const channel = x.rank - this.dims - 1;
     // Each cell becomes a channel of its own, so one channel no longer stands for all.

@@ -1,5 +1,5 @@
 // Upsample1d and Upsample2d: resize as a layer.
-import { resize, resizeMask, type ResizeOptions, resizeSpec, type ResizeSpec } from '../ops/resize';
+import { type ResizeOptions, type ResizeSpec, resize, resizeMask, resizeSpec } from '../ops/resize';
 import type { Tensor } from '../tensor';
 import { Module } from './module';
 import { pythonFloat, pythonTuple } from './python_repr';
@@ -22,7 +22,10 @@ abstract class Upsample extends Module {
     const given = options.size ?? options.scaleFactor;
     const text = spec.size === null ? (spec.scale ?? []).map(pythonFloat) : spec.size.map(String);
     const values = Array.isArray(given) ? pythonTuple(text) : text[0];
-    Object.defineProperty(this, 'extra', { value: `${spec.size === null ? 'scale_factor' : 'size'}=${values}, mode='${spec.mode}'`, enumerable: false });
+    Object.defineProperty(this, 'extra', {
+      value: `${spec.size === null ? 'scale_factor' : 'size'}=${values}, mode='${spec.mode}'`,
+      enumerable: false,
+    });
   }
 
   /**

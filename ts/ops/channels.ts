@@ -45,7 +45,8 @@ export interface ChannelMask {
  */
 export function checkMask(op: string, x: Tensor, channels: Channels, mask: Tensor): ChannelMask {
   checkTensor(mask, op, 'mask');
-  if (mask.device !== x.device) throw new DeviceError(`${op}: expected x and mask on one device, but x is on ${x.device} and the mask on ${mask.device}`);
+  if (mask.device !== x.device)
+    throw new DeviceError(`${op}: expected x and mask on one device, but x is on ${x.device} and the mask on ${mask.device}`);
   const form = maskForm({ op, dims: channels.input.length }, channels, mask.shape, true);
   return { ...form, mask: castTo(mask, maskDtype(op, mask, DTYPES[x.dtype].accumulator), op) };
 }
@@ -56,7 +57,8 @@ export function checkMask(op: string, x: Tensor, channels: Channels, mask: Tenso
  */
 export function checkReal(op: string, x: unknown): Tensor {
   const tensor = checkTensor(x, op);
-  if (DTYPES[tensor.dtype].kind !== 'float') throw new DTypeError(`${op}: expected x of real floating-point dtype, but got ${describe(tensor)}`);
+  if (DTYPES[tensor.dtype].kind !== 'float')
+    throw new DTypeError(`${op}: expected x of real floating-point dtype, but got ${describe(tensor)}`);
   return tensor;
 }
 
@@ -67,12 +69,15 @@ export function checkReal(op: string, x: unknown): Tensor {
 export function checkPerChannel(op: string, name: string, value: Tensor, x: Tensor, size: number): void {
   checkTensor(value, op, name);
   if (value.rank !== 1 || value.size !== size) {
-    throw new ShapeError(`${op}: ${name} should contain ${size} elements for x ${formatShape(x.shape)}, but got ${name} ${formatShape(value.shape)}`);
+    throw new ShapeError(
+      `${op}: ${name} should contain ${size} elements for x ${formatShape(x.shape)}, but got ${name} ${formatShape(value.shape)}`,
+    );
   }
-  if (value.dtype !== x.dtype) throw new DTypeError(`${op}: expected x and ${name} of one dtype, but x is ${x.dtype} and ${name} ${value.dtype}`);
-  if (value.device !== x.device) throw new DeviceError(`${op}: expected x and ${name} on one device, but x is on ${x.device} and ${name} on ${value.device}`);
+  if (value.dtype !== x.dtype)
+    throw new DTypeError(`${op}: expected x and ${name} of one dtype, but x is ${x.dtype} and ${name} ${value.dtype}`);
+  if (value.device !== x.device)
+    throw new DeviceError(`${op}: expected x and ${name} on one device, but x is on ${x.device} and ${name} on ${value.device}`);
 }
 
 /** An optional operand of a native op: its memory and dtype code. */
 export const operand = (t: Tensor | null | undefined, op: string) => [t?.raw(op) ?? null, t?.code ?? 0] as const;
-

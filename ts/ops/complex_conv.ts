@@ -4,7 +4,7 @@ import { untracked } from '../context';
 import { DTYPES } from '../dtype';
 import type { Storage } from '../storage';
 import { sizeOf, Tensor } from '../tensor';
-import type { ConvCall } from './conv';
+import type { ConvCall } from './conv_call';
 import { neg } from './elementwise';
 import { concat, reshape, slice, transpose } from './shape';
 
@@ -42,7 +42,11 @@ function realWeight(weight: Tensor): Tensor {
   const [re, im] = [part(0), part(1)];
   const negative = neg(im);
   const rows = [concat([re, negative], 3), concat([im, re], 3)];
-  const real = through(rows[0] as Tensor, () => concat(rows, 1), (t) => reshape(t, [2 * o, 2 * c, ...kernel]));
+  const real = through(
+    rows[0] as Tensor,
+    () => concat(rows, 1),
+    (t) => reshape(t, [2 * o, 2 * c, ...kernel]),
+  );
   for (const t of [re, im, negative, ...rows]) t.dispose();
   return real;
 }

@@ -4,24 +4,14 @@ import { DTYPES, type DType } from '../dtype';
 import { DeviceError, DTypeError, ShapeError } from '../errors';
 import { PASS_BACKWARD_INPUT, PASS_FORWARD } from '../native';
 import { checkOptions } from '../options';
-import { checkTensor, describe, empty, formatShape, Tensor } from '../tensor';
+import { checkTensor, describe, empty, formatShape, type Tensor } from '../tensor';
 import { complexCall, mergeComplex } from './complex_conv';
-import { type ConvOptions, type ConvShapes, type ConvSpec, convShapes, convSpec, geometryFields } from './conv_geometry';
 import { backwardInput, backwardWeight } from './conv_backward';
+import type { ConvCall } from './conv_call';
+import { type ConvOptions, type ConvShapes, type ConvSpec, convShapes, convSpec, geometryFields } from './conv_geometry';
 import { castTo } from './kernels';
-import type { Holes } from './mask_ratio';
 import { packedWeight } from './packed_weight';
 import { runSync, type Steps } from './steps';
-
-/** One convolution with everything checked. */
-export interface ConvCall {
-  readonly spec: ConvSpec;
-  readonly shapes: ConvShapes;
-  readonly x: Tensor;
-  readonly weight: Tensor;
-  readonly bias: Tensor | null;
-  readonly holes: Holes | null;
-}
 
 // PyTorch's names of dtypes, as its messages have them: of a tensor, and of a scalar.
 const TORCH_NAMES: Record<DType, readonly [string, string]> = {
@@ -107,12 +97,19 @@ export function* convolveSteps(call: ConvCall): Steps<Tensor> {
 function recordConvolution({ spec, shapes, x, weight, bias, holes }: ConvCall, y: Tensor): Tensor {
   if (!needsNode([x, weight, bias])) return y;
   // x is needed for the weight's gradient only, the weight for that of x.
-  const saved = [weight.requiresGrad ? x : null, x.requiresGrad ? weight : null, holes?.mask ?? null, holes?.ratio ?? null, holes?.updated ?? null];
+  const saved = [
+    weight.requiresGrad ? x : null,
+    x.requiresGrad ? weight : null,
+    holes?.mask ?? null,
+    holes?.ratio ?? null,
+    holes?.updated ?? null,
+  ];
   const weightShape = weight.shape;
   return record(spec.op, y, [x, weight, bias], saved, (dy, needs, [x, weight, mask = null, ratio = null, updated = null]) => {
     const pass = { spec, shapes, dy, mask, ratio, updated, sizes: holes?.sizes };
     const dx = needs[0] && weight ? backwardInput(pass, (g) => packedWeight(g, PASS_BACKWARD_INPUT, weight)) : null;
-    const [dw, db] = needs[1] || needs[2] ? backwardWeight(pass, x ?? null, needs[1] ? weightShape : null, needs[2] ?? false) : [null, null];
+    const [dw, db] =
+      needs[1] || needs[2] ? backwardWeight(pass, x ?? null, needs[1] ? weightShape : null, needs[2] ?? false) : [null, null];
     return [dx, dw, db];
   });
 }

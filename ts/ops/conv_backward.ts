@@ -1,8 +1,8 @@
 // The two gradients of a convolution, plain or with holes. With q = dy * ratio * updated they are those of a plain convolution.
 import { backend } from '../device';
 import { DTYPES } from '../dtype';
-import { empty, sizeOf, type Tensor } from '../tensor';
 import type { Fields } from '../native';
+import { empty, sizeOf, type Tensor } from '../tensor';
 import { type ConvShapes, type ConvSpec, geometryFields, type HoleSizes } from './conv_geometry';
 import { castTo } from './kernels';
 import { foldPads, padAll } from './pad';
@@ -27,17 +27,18 @@ export function backwardInput(call: BackwardCall, packed: (g: Fields) => Tensor)
   // The gradient of the padded input, folded back onto the cells that the padding repeats; 16-bit floats are rounded after that.
   const { pads, paddingMode } = spec;
   const wide = castTo(dy, DTYPES[dy.dtype].accumulator, spec.op);
+  const planes = mask?.view([sizes?.maskN ?? 1, sizes?.maskC ?? 1, ...shapes.input]);
   const padded = {
     ...call,
     dy: wide,
     spec: { ...spec, paddingMode: 'zeros' as const, pads: pads.map(() => [0, 0] as const) },
     shapes: { ...shapes, input: shapes.input.map((size, i) => size + (pads[i]?.[0] ?? 0) + (pads[i]?.[1] ?? 0)) },
-    mask: mask && padAll(mask.view([sizes?.maskN ?? 1, sizes?.maskC ?? 1, ...shapes.input]), pads, paddingMode),
+    mask: planes ? padAll(planes, pads, paddingMode) : null,
   };
   const grown = inputGradient(padded, packed);
   const folded = foldPads(grown, shapes.input, pads, paddingMode);
   const dx = castTo(folded, dy.dtype, spec.op);
-  for (const t of [wide, padded.mask, grown, folded]) if (t !== dy && t !== dx) t?.dispose();
+  for (const t of [wide, planes, padded.mask, grown, folded]) if (t !== dy && t !== dx) t?.dispose();
   return dx;
 }
 

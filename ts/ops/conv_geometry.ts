@@ -56,6 +56,8 @@ export function perDimension(op: string, option: string, value: unknown, dims: n
   if (!list.every((v) => Number.isSafeInteger(v))) {
     throw new ShapeError(`${op}: expected ${option} to be an integer or a list of ${dims} integers, but got ${option}=${describe(value)}`);
   }
+  if (list.some((v) => Math.abs(v) >= 2 ** 31))
+    throw new ShapeError(`${op}: expected ${option} to be below 2^31, but got ${option}=${describe(value)}`);
   return list as number[];
 }
 
@@ -90,7 +92,9 @@ function padsOf(padding: ConvSpec['padding'], kernelSize: readonly number[], dil
 /** @throws ShapeError unless groups is a positive integer */
 export function checkGroups(op: string, groups: unknown): void {
   if (!Number.isSafeInteger(groups) || (groups as number) < 1) {
-    throw new ShapeError(`${op}: groups must be a positive integer (non-positive groups is not supported), but got groups=${describe(groups)}`);
+    throw new ShapeError(
+      `${op}: groups must be a positive integer (non-positive groups is not supported), but got groups=${describe(groups)}`,
+    );
   }
 }
 
@@ -108,7 +112,8 @@ export function convSpec(op: string, dims: 1 | 2, kernel: unknown, options: Conv
     );
   }
   const stride = perDimension(op, 'stride', step, dims);
-  if (stride.some((s) => s <= 0)) throw new ShapeError(`${op}: non-positive stride is not supported, but got stride ${formatShape(stride)}`);
+  if (stride.some((s) => s <= 0))
+    throw new ShapeError(`${op}: non-positive stride is not supported, but got stride ${formatShape(stride)}`);
   const padding = resolvePadding(op, added, dims, stride, paddingMode);
   const dilation = perDimension(op, 'dilation', distance, dims);
   if (dilation.some((d) => d <= 0)) throw new ShapeError(`${op}: dilation should be greater than zero, but got ${formatShape(dilation)}`);
@@ -129,12 +134,15 @@ export function outputSize(spec: ConvSpec, size: number, i: number): number {
 
 function checkWeight(spec: ConvSpec, weight: readonly number[]): void {
   const { groups } = spec;
-  if (weight.length < 3) throw new ShapeError(`${spec.op}: weight should have at least three dimensions, but got weight of size ${formatShape(weight)}`);
+  if (weight.length < 3)
+    throw new ShapeError(`${spec.op}: weight should have at least three dimensions, but got weight of size ${formatShape(weight)}`);
   if (weight.length !== spec.dims + 2) {
     throw new ShapeError(`${spec.op}: expected weight to have ${spec.dims + 2} dimensions, but got weight of size ${formatShape(weight)}`);
   }
   if (!spec.kernelSize.every((k, i) => k === weight[2 + i])) {
-    throw new ShapeError(`${spec.op}: expected weight to have kernel size ${formatShape(spec.kernelSize)}, but got weight of size ${formatShape(weight)}`);
+    throw new ShapeError(
+      `${spec.op}: expected weight to have kernel size ${formatShape(spec.kernelSize)}, but got weight of size ${formatShape(weight)}`,
+    );
   }
   const o = weight[0] as number;
   if (o < groups) {
@@ -236,12 +244,14 @@ function plainFields(spec: ConvSpec, shapes: ConvShapes): Fields {
   const two = (values: readonly number[], filler: number): [number, number] =>
     spec.dims === 2 ? [values[0] as number, values[1] as number] : [filler, values[0] as number];
   const pads = spec.pads.map(([before]) => before);
+  // A single output takes no step: a stride that is far too long costs nothing.
+  const stride = spec.stride.map((s, i) => (shapes.output[i] === 1 ? 1 : s));
   // biome-ignore format: one line a row of the struct
   return Float64Array.of(
     shapes.n, shapes.c, ...two(shapes.input, 1),
     shapes.o, ...two(spec.kernelSize, 1),
     ...two(shapes.output, 1),
-    ...two(spec.stride, 1), ...two(pads, 0),
+    ...two(stride, 1), ...two(pads, 0),
     ...two(spec.dilation, 1), spec.groups,
     PADDING_MODES.indexOf(spec.paddingMode),
     0, 0, 0, 0,

@@ -33,12 +33,15 @@ export interface OpDefinition<Args extends readonly unknown[]> {
 function checkGradients(name: string, returned: unknown, inputs: readonly (Facts | null)[], needs: readonly boolean[]): (Tensor | null)[] {
   const list: unknown = returned instanceof Tensor || returned === null ? [returned] : returned;
   if (!Array.isArray(list) || list.length !== inputs.length) {
-    throw new ShapeError(`${name}: expected backward to return a gradient or null for each of the ${inputs.length} arguments, but got ${describe(list)}`);
+    throw new ShapeError(
+      `${name}: expected backward to return a gradient or null for each of the ${inputs.length} arguments, but got ${describe(list)}`,
+    );
   }
   return list.map((grad: unknown, i) => {
     const input = inputs[i];
     if (grad === null || grad === undefined || !needs[i] || !input) return null;
-    if (!(grad instanceof Tensor)) throw new DTypeError(`${name}: expected backward to return tensors, but for argument ${i} got ${describe(grad)}`);
+    if (!(grad instanceof Tensor))
+      throw new DTypeError(`${name}: expected backward to return tensors, but for argument ${i} got ${describe(grad)}`);
     if (String(grad.shape) !== String(input.shape) || grad.dtype !== input.dtype) {
       const expected = `a ${input.dtype} tensor of shape ${formatShape(input.shape)}`;
       throw new ShapeError(`${name}: expected backward to return ${expected} for argument ${i}, but got ${describe(grad)}`);
@@ -65,7 +68,9 @@ function checkDefinition(definition: unknown): asserts definition is OpDefinitio
   const { name, forward, backward } = (definition ?? {}) as Partial<OpDefinition<readonly unknown[]>>;
   if (typeof name !== 'string' || name === '') throw new ShapeError(`defineOp: expected a name, but got ${describe(name)}`);
   if (typeof forward !== 'function' || typeof backward !== 'function') {
-    throw new ShapeError(`defineOp: expected ${name} to have the functions forward and backward, but got ${describe(forward)} and ${describe(backward)}`);
+    throw new ShapeError(
+      `defineOp: expected ${name} to have the functions forward and backward, but got ${describe(forward)} and ${describe(backward)}`,
+    );
   }
 }
 
@@ -93,7 +98,9 @@ export function defineOp<Args extends readonly unknown[]>(definition: OpDefiniti
     let saved: readonly Tensor[] = [];
     const values: Record<string, unknown> = {};
     const inputs = args.map((arg) => (arg instanceof Tensor ? arg : null));
-    const save = (...tensors: Tensor[]) => void (saved = tensors);
+    const save = (...tensors: Tensor[]) => {
+      saved = tensors;
+    };
     const needs = inputs.map((t) => t?.requiresGrad ?? false);
     const { returned, own } = call<unknown>(() => definition.forward({ save, saved: [], needs, values }, ...args));
     if (!(returned instanceof Tensor)) throw new DTypeError(`${name}: expected forward to return a tensor, but got ${describe(returned)}`);

@@ -1,7 +1,7 @@
 // Element-wise arithmetic: broadcasting as NumPy, dtypes promoted as PyTorch, gradients with PyTorch's convention for complex numbers.
 import { needsNode, record } from '../autograd';
 import { backend } from '../device';
-import { DTYPES, type DType, isComplex, isDifferentiable, promote, type TypedArray } from '../dtype';
+import { checkDType, DTYPES, type DType, isDifferentiable, promote, type TypedArray } from '../dtype';
 import { DeviceError, DTypeError } from '../errors';
 import { BINARY, UNARY } from '../native';
 import { isScalar, partsOf, type Scalar } from '../scalar';
@@ -89,10 +89,11 @@ export function maskFromNaN(x: Tensor): Tensor {
 /**
  * x in another dtype; x itself where it has it. Floats round to nearest; floats become integers towards zero, saturating (NaN becomes
  * 0); wider integers wrap; complex numbers lose their imaginary part; whatever is not 0 is true.
+ * @throws DTypeError if dtype is none
  */
 export function cast(x: Tensor, dtype: DType): Tensor {
   checkTensor(x, 'to');
-  if (x.dtype === dtype) return x;
+  if (x.dtype === checkDType('to', dtype)) return x;
   const y = castTo(x, dtype);
   const from = x.dtype;
   return isDifferentiable(dtype) ? record('to', y, [x], [], (g) => [castTo(g, from)]) : y;
@@ -100,27 +101,24 @@ export function cast(x: Tensor, dtype: DType): Tensor {
 
 // --- binary -------------------------------------------------------------------------------------------------------------
 
-/** One side of a binary kernel. */
-interface Operand {
-  readonly array: TypedArray;
-  readonly code: number;
-  readonly shape: readonly number[];
-}
+/** The right side of a binary kernel. */
+type Right = Tensor | Scalar;
 
-type Right = Tensor | Operand;
+// Native code reads an operand during the call, so that one array of each class serves for all scalars.
+const SCALAR_ARRAYS = new Map(Object.values(DTYPES).map(({ array: ArrayType }) => [ArrayType, new ArrayType(2)]));
 
-const operand = (t: Tensor, op: string): Operand => ({ array: t.raw(op), code: t.code, shape: t.shape });
-
-/** A scalar as an operand beside tensors of a dtype; a 16-bit float is not rounded to it. */
-function scalarOperand(value: Scalar, dtype: DType): Operand {
-  const { array: ArrayType, bytes, code, lanes } = DTYPES[dtype];
+/** A scalar as a kernel takes it beside tensors of a dtype; it is not rounded to 16 bits. Valid until the next call. */
+function scalarOperand(value: Scalar, dtype: DType): [TypedArray, number] {
+  const { bytes, kind } = DTYPES[dtype];
+  const { array: ArrayType, code } = DTYPES[kind === 'float' && bytes === 2 ? 'float32' : dtype];
   const { re, im } = partsOf(value);
-  if (DTYPES[dtype].kind === 'float' && bytes === 2) return { array: Float32Array.of(re), code: DTYPES.float32.code, shape: [] };
-  const array = new ArrayType(lanes);
-  array[0] = dtype === 'bool' ? Number(re !== 0) : re; // out of range, integers wrap
-  if (lanes === 2) array[1] = im;
-  return { array, code, shape: [] };
+  const array = SCALAR_ARRAYS.get(ArrayType) as TypedArray;
+  array[0] = kind === 'bool' ? Number(re !== 0) : re; // out of range, integers wrap
+  array[1] = im;
+  return [array, code];
 }
+
+const NO_DIMENSIONS: readonly number[] = [];
 
 /** A scalar does not widen within its kind: float32 + 1.5 stays float32, an integer + 1.5 becomes float32, + 1 stays. */
 function scalarDtype(dtype: DType, value: Scalar): DType {
@@ -131,17 +129,17 @@ function scalarDtype(dtype: DType, value: Scalar): DType {
   return kind === 'bool' ? 'int32' : dtype;
 }
 
-/** array = op(a, b), broadcast to `shape`; all of one dtype, but a scalar beside 16-bit floats. */
+const shapeOf = (b: Right): readonly number[] => (b instanceof Tensor ? b.shape : NO_DIMENSIONS);
+
+/** array = op(a, b), broadcast to `shape`; tensors are of one dtype. */
 function binaryRaw(op: string, kernel: keyof typeof BINARY, a: Tensor, b: Right, shape: readonly number[], array: TypedArray): void {
-  const left = operand(a, op);
-  const right = b instanceof Tensor ? operand(b, op) : b;
-  const fields = broadcastFields(shape, left.shape, right.shape);
-  backend(a.device).binary(BINARY[kernel], fields, left.array, left.code, right.array, right.code, array, a.code);
+  const [right, code] = b instanceof Tensor ? [b.raw(op), b.code] : scalarOperand(b, a.dtype);
+  backend(a.device).binary(BINARY[kernel], broadcastFields(shape, a.shape, shapeOf(b)), a.raw(op), a.code, right, code, array, a.code);
 }
 
 /** op(a, b), broadcast, in a new tensor or `into`. */
 function binaryKernel(op: string, kernel: keyof typeof BINARY, a: Tensor, b: Right, into?: Tensor): Tensor {
-  const y = into ?? empty(broadcastShapes(op, a.shape, b.shape), a.dtype, a.device, op);
+  const y = into ?? empty(broadcastShapes(op, a.shape, shapeOf(b)), a.dtype, a.device, op);
   binaryRaw(op, kernel, a, b, y.shape, y.raw(op));
   return y;
 }
@@ -161,9 +159,8 @@ const times = (g: Tensor, factor: Tensor, into?: Tensor) => binaryKernel('backwa
 /** g * conj(b) or g / conj(b); the kernels take a scalar on the right only. */
 function conjugated(g: Tensor, kernel: 'mulConj' | 'divConj', b: Right): Tensor {
   if (b instanceof Tensor) return binaryKernel('backward', kernel, b, g);
-  const array = b.array.slice();
-  if (isComplex(g.dtype)) array[1] = -(array[1] as number);
-  return binaryKernel('backward', kernel === 'mulConj' ? 'mul' : 'div', g, { ...b, array });
+  const { re, im } = partsOf(b);
+  return binaryKernel('backward', kernel === 'mulConj' ? 'mul' : 'div', g, { re, im: -im });
 }
 
 const intoFactor = (g: Tensor, factor: Tensor) => times(g, factor, factor);
@@ -211,12 +208,12 @@ export function checkRight(op: string, a: Tensor, b: unknown): Tensor | Scalar {
   if (isScalar(b)) return b;
   if (!(b instanceof Tensor)) throw new DTypeError(`${op}: expected a tensor or a number on the right, but got ${describe(b)}`);
   const right = checkTensor(b, op);
-  if (right.device !== a.device) throw new DeviceError(`${op}: expected both operands on one device, but they are on ${a.device} and ${right.device}`);
+  if (right.device !== a.device)
+    throw new DeviceError(`${op}: expected both operands on one device, but they are on ${a.device} and ${right.device}`);
   return right;
 }
 
-const rightOperand = (op: string, value: Tensor | Scalar, dtype: DType): Right =>
-  value instanceof Tensor ? castTo(value, dtype, op) : scalarOperand(value, dtype);
+const converted = (op: string, value: Right, dtype: DType): Right => (value instanceof Tensor ? castTo(value, dtype, op) : value);
 
 /** @internal op(a, b), not recorded, with the operands as the kernel took them. */
 export function binaryForward(op: BinaryName, left: Tensor, right: unknown): { y: Tensor; a: Tensor; b: Right; other: Tensor | null } {
@@ -224,13 +221,14 @@ export function binaryForward(op: BinaryName, left: Tensor, right: unknown): { y
   const value = checkRight(op, left, right);
   const dtype = resultDtype(op, left, value);
   const a = castTo(left, dtype, op);
-  const b = rightOperand(op, value, dtype);
-  return { y: binaryKernel(op, op, a, b), a, b, other: value instanceof Tensor ? value : null };
+  const b = converted(op, value, dtype);
+  const square = op === 'pow' && value === 2; // the same number, faster
+  return { y: square ? binaryKernel(op, 'mul', a, a) : binaryKernel(op, op, a, b), a, b, other: value instanceof Tensor ? value : null };
 }
 
 /** @internal Writes op(x, b) into x's array; b broadcasts to x's shape, and the result has x's dtype. */
 export const binaryInto = (op: BinaryName, x: Tensor, b: Tensor | Scalar, array: TypedArray): void =>
-  binaryRaw(op, op, x, rightOperand(op, b, x.dtype), x.shape, array);
+  binaryRaw(op, op, x, converted(op, b, x.dtype), x.shape, array);
 
 function binary(op: BinaryName, left: Tensor, right: Tensor | Scalar): Tensor {
   const { y, a, b, other } = binaryForward(op, left, right);
@@ -240,7 +238,7 @@ function binary(op: BinaryName, left: Tensor, right: Tensor | Scalar): Tensor {
   const needed = new Set([...(left.requiresGrad ? rule.saves.gradA : []), ...(other?.requiresGrad ? rule.saves.gradB : [])]);
   const saved = [needed.has('a') ? a : null, needed.has('b') && b instanceof Tensor ? b : null, needed.has('y') ? y : null];
   // The closure keeps no tensor alive: what it needs of them is saved.
-  const scalar = b instanceof Tensor ? null : b;
+  const scalar = b instanceof Tensor ? null : partsOf(b);
   const [to, toOther] = inputs.map((t) => t && { shape: t.shape, dtype: t.dtype });
   return record(op, y, inputs, saved, (g, needs, [savedA, savedB, savedY]) => {
     const operands = [savedA as Tensor, scalar ?? (savedB as Tensor), savedY as Tensor] as const;

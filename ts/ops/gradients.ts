@@ -17,7 +17,10 @@ type Same<T extends readonly Tensor[]> = { -readonly [K in keyof T]: Tensor };
  * with `tensors` left out, a Map from leaf to gradient
  * @throws DTypeError if fn does not return a real tensor, ShapeError if it has not one element
  */
-export function valueAndGrad<const T extends readonly Tensor[]>(fn: (...tensors: Same<T>) => Tensor, tensors: readonly [...T]): { value: Tensor; grads: Same<T> };
+export function valueAndGrad<const T extends readonly Tensor[]>(
+  fn: (...tensors: Same<T>) => Tensor,
+  tensors: readonly [...T],
+): { value: Tensor; grads: Same<T> };
 export function valueAndGrad(fn: () => Tensor): { value: Tensor; grads: Map<Tensor, Tensor> };
 export function valueAndGrad(
   fn: (...tensors: readonly Tensor[]) => Tensor,
@@ -25,7 +28,8 @@ export function valueAndGrad(
 ): { value: Tensor; grads: Tensor[] | Map<Tensor, Tensor> } {
   const op = 'valueAndGrad';
   if (typeof fn !== 'function') throw new DTypeError(`${op}: expected a function, but got ${describe(fn)}`);
-  if (tensors !== undefined && !Array.isArray(tensors)) throw new DTypeError(`${op}: expected an array of tensors, but got ${describe(tensors)}`);
+  if (tensors !== undefined && !Array.isArray(tensors))
+    throw new DTypeError(`${op}: expected an array of tensors, but got ${describe(tensors)}`);
   const wanted = tensors?.map((t, i) => checkTensor(t, op, `tensor ${i}`)) ?? [];
   const switched = wanted.filter((t) => !t.requiresGrad);
   try {
@@ -46,6 +50,8 @@ function checkValue(op: string, value: unknown): asserts value is Tensor {
     const promise = value instanceof Promise ? ' (an async function cannot be differentiated)' : '';
     throw new DTypeError(`${op}: expected the function to return a tensor, but got ${describe(value)}${promise}`);
   }
-  if (DTYPES[value.dtype].kind === 'complex') throw new DTypeError(`${op}: expected the function to return a real tensor, but got ${describe(value)}`);
-  if (value.size !== 1) throw new ShapeError(`${op}: expected the function to return one element, but got shape ${formatShape(value.shape)}`);
+  if (DTYPES[value.dtype].kind === 'complex')
+    throw new DTypeError(`${op}: expected the function to return a real tensor, but got ${describe(value)}`);
+  if (value.size !== 1)
+    throw new ShapeError(`${op}: expected the function to return one element, but got shape ${formatShape(value.shape)}`);
 }

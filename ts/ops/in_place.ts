@@ -17,7 +17,9 @@ function checkUnrecorded(op: string, x: Tensor, other?: Tensor): void {
     throw new DTypeError(`${op}: ${kind} is being used in an in-place operation (shape ${formatShape(x.shape)}); wrap it in noGrad()`);
   }
   if (other?.requiresGrad) {
-    throw new DTypeError(`${op}: the right operand requires grad (shape ${formatShape(other.shape)}), which an in-place operation does not record; wrap it in noGrad()`);
+    throw new DTypeError(
+      `${op}: the right operand requires grad (shape ${formatShape(other.shape)}), which an in-place operation does not record; wrap it in noGrad()`,
+    );
   }
 }
 

@@ -47,21 +47,30 @@ export function broadcastShapes(op: string, a: readonly number[], b: readonly nu
 
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((d, i) => d === b[i]);
 
-/** Broadcast in native/ops.h. */
+// Native code reads a record during the call, so that one array serves every call: one of their size costs as much as a small op.
+const broadcastRecord = new Float64Array(1 + 3 * MOST_DIMENSIONS);
+const copyRecord = new Float64Array(3 + 3 * MOST_DIMENSIONS);
+const reductionRecord = new Float64Array(3);
+
+function write(record: Float64Array, at: number, values: readonly number[]): void {
+  for (let i = 0; i < values.length; i++) record[at + i] = values[i] as number;
+}
+
+/** Broadcast in native/ops.h; valid until the next call. */
 export function broadcastFields(shape: readonly number[], a: readonly number[], b: readonly number[]): Fields {
-  const fields = new Float64Array(1 + 3 * MOST_DIMENSIONS);
+  const record = broadcastRecord;
   if (sameShape(a, b)) {
-    fields[0] = 1;
-    fields[1] = sizeOf(shape);
-    fields[1 + MOST_DIMENSIONS] = 1;
-    fields[1 + 2 * MOST_DIMENSIONS] = 1;
-    return fields;
+    record[0] = 1;
+    record[1] = sizeOf(shape);
+    record[1 + MOST_DIMENSIONS] = 1;
+    record[1 + 2 * MOST_DIMENSIONS] = 1;
+    return record;
   }
-  fields[0] = shape.length;
-  fields.set(shape, 1);
-  fields.set(broadcastStrides(a, shape), 1 + MOST_DIMENSIONS);
-  fields.set(broadcastStrides(b, shape), 1 + 2 * MOST_DIMENSIONS);
-  return fields;
+  record[0] = shape.length;
+  write(record, 1, shape);
+  write(record, 1 + MOST_DIMENSIONS, broadcastStrides(a, shape));
+  write(record, 1 + 2 * MOST_DIMENSIONS, broadcastStrides(b, shape));
+  return record;
 }
 
 /** x in another dtype; x itself where it has it. */
@@ -84,14 +93,14 @@ export interface View {
 
 /** Copies a view of x to a view of y, both of `shape`; y must be fresh. */
 export function copyView(op: string, shape: readonly number[], x: Tensor, from: View, y: Tensor, to: View): void {
-  const fields = new Float64Array(3 + 3 * MOST_DIMENSIONS);
-  fields[0] = shape.length;
-  fields[1] = from.offset;
-  fields[2] = to.offset;
-  fields.set(shape, 3);
-  fields.set(from.strides, 3 + MOST_DIMENSIONS);
-  fields.set(to.strides, 3 + 2 * MOST_DIMENSIONS);
-  backend(x.device).stridedCopy(fields, x.raw(op), x.code, y.raw(op), y.code);
+  const record = copyRecord;
+  record[0] = shape.length;
+  record[1] = from.offset;
+  record[2] = to.offset;
+  write(record, 3, shape);
+  write(record, 3 + MOST_DIMENSIONS, from.strides);
+  write(record, 3 + 2 * MOST_DIMENSIONS, to.strides);
+  backend(x.device).stridedCopy(record, x.raw(op), x.code, y.raw(op), y.code);
 }
 
 /** A view of x as a dense tensor. */
@@ -132,10 +141,10 @@ export function reduceDims(op: 'sum' | 'mean', x: Tensor, dims: readonly number[
   if (steps.length === 0) steps.push([0, 0]);
   steps.forEach(([first, end], i) => {
     const isLast = i === steps.length - 1;
-    const fields = Float64Array.of(sizeOf(left.slice(0, first)), sizeOf(left.slice(first, end)), sizeOf(left.slice(end)));
+    write(reductionRecord, 0, [sizeOf(left.slice(0, first)), sizeOf(left.slice(first, end)), sizeOf(left.slice(end))]);
     left.fill(1, first, end);
     const y = isLast ? empty([...shape], dtype, x.device, op) : empty([...left], wide, x.device, op);
-    backend(x.device).reduce(REDUCE[op], fields, from.raw(op), from.code, y.raw(op), y.code);
+    backend(x.device).reduce(REDUCE[op], reductionRecord, from.raw(op), from.code, y.raw(op), y.code);
     if (from !== x) from.dispose();
     from = y;
   });

@@ -40,7 +40,8 @@ function checkPair(op: string, x: Tensor, target: Tensor): void {
   checkTensor(x, op);
   checkTensor(target, op, 'target');
   if (DTYPES[x.dtype].kind !== 'float') throw new DTypeError(`${op}: expected x of floating point dtype, but got ${describe(x)}`);
-  if (target.dtype !== x.dtype) throw new DTypeError(`${op}: expected x and target of one dtype, but x is ${x.dtype} and target ${target.dtype}`);
+  if (target.dtype !== x.dtype)
+    throw new DTypeError(`${op}: expected x and target of one dtype, but x is ${x.dtype} and target ${target.dtype}`);
   if (target.device !== x.device) {
     throw new DeviceError(`${op}: expected x and target on one device, but x is on ${x.device} and target on ${target.device}`);
   }
@@ -49,32 +50,47 @@ function checkPair(op: string, x: Tensor, target: Tensor): void {
   }
 }
 
-/** The mask as native code takes it: bools, bytes, float32 or float64. */
+/** The mask as native code takes it: bools, bytes, or the dtype that x is computed in. */
 function checkMask(op: string, x: Tensor, mask: Tensor): Tensor {
-  const { kind, accumulator } = DTYPES[mask.dtype];
+  const { kind } = DTYPES[mask.dtype];
   if (kind === 'complex') throw new DTypeError(`${op}: expected a real or bool mask, but got ${describe(mask)}`);
-  if (mask.device !== x.device) throw new DeviceError(`${op}: expected x and mask on one device, but x is on ${x.device} and the mask on ${mask.device}`);
+  if (mask.device !== x.device)
+    throw new DeviceError(`${op}: expected x and mask on one device, but x is on ${x.device} and the mask on ${mask.device}`);
   const lead = x.rank - mask.rank;
   if (lead < 0 || mask.shape.some((size, d) => size !== 1 && size !== x.shape[d + lead])) {
     throw new ShapeError(`${op}: expected a mask that broadcasts to x ${formatShape(x.shape)}, but got mask ${formatShape(mask.shape)}`);
   }
-  const dtype: DType = kind === 'float' ? accumulator : mask.dtype === 'int32' ? 'bool' : mask.dtype;
+  const dtype: DType = kind === 'float' ? DTYPES[x.dtype].accumulator : mask.dtype === 'int32' ? 'bool' : mask.dtype;
   return castTo(mask, dtype, op);
 }
 
 const operand = (t: Tensor | null, op: string) => [t?.raw(op) ?? null, t?.code ?? 0] as const;
 
-function loss(op: string, kind: keyof typeof LOSS, x: Tensor, target: Tensor, given: Tensor | null, options: LossOptions | undefined): Tensor {
+function loss(
+  op: string,
+  kind: keyof typeof LOSS,
+  x: Tensor,
+  target: Tensor,
+  given: Tensor | null,
+  options: LossOptions | undefined,
+): Tensor {
   const { reduction = 'mean' } = checkOptions(op, options, ['reduction']) as LossOptions;
   if (!Object.hasOwn(REDUCTIONS, reduction)) {
     throw new ShapeError(`${op}: expected reduction to be 'mean', 'sum' or 'none', but got ${describe(reduction)}`);
   }
   checkPair(op, x, target);
   const mask = given && checkMask(op, x, given);
-  const numbers = [LOSS[kind], REDUCTIONS[reduction], layoutFields(x.shape, mask && mask.shape)] as const;
+  const numbers = [LOSS[kind], REDUCTIONS[reduction], layoutFields(x.shape, mask?.shape ?? null)] as const;
   const y = empty(reduction === 'none' ? x.shape : [], x.dtype, x.device, op);
   const weight = reduction === 'none' ? null : empty([1], 'float64', x.device, op);
-  backend(x.device).loss(...numbers, ...operand(x, op), ...operand(target, op), ...operand(mask, op), ...operand(y, op), ...operand(weight, op));
+  backend(x.device).loss(
+    ...numbers,
+    ...operand(x, op),
+    ...operand(target, op),
+    ...operand(mask, op),
+    ...operand(y, op),
+    ...operand(weight, op),
+  );
   return record(op, y, [x, target], [x, target, mask, weight], (dy, needs, [x, target, mask = null, weight = null]) => {
     const [dx = null, dtarget = null] = needs.map((needed) => (needed && x ? empty(x.shape, x.dtype, x.device, op) : null));
     const inputs = [x, target, mask, weight, dy].flatMap((t) => operand(t ?? null, op)) as Inputs;

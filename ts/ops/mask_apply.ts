@@ -20,7 +20,9 @@ function maskOp(op: string, kind: keyof typeof OPS, x: Tensor, given: Tensor, ep
     return to;
   };
   // Linear in x: the gradient is the same op.
-  return record(op, run(x, masked.mask), [x], [masked.mask], (dy, _, [mask]) => [run(dy, mask as Tensor)]);
+  const y = record(op, run(x, masked.mask), [x], [masked.mask], (dy, _, [mask]) => [run(dy, mask as Tensor)]);
+  if (masked.mask !== given) masked.mask.dispose();
+  return y;
 }
 
 /**

@@ -4,7 +4,8 @@ import { DTYPES, type DType } from '../dtype';
 import type { Storage } from '../storage';
 import type { Tensor } from '../tensor';
 import type { ConvShapes, ConvSpec } from './conv_geometry';
-import { type CountSpec, type CountedHoles, holesSteps, maskForm } from './mask_ratio';
+import { sameShape } from './kernels';
+import { type CountedHoles, type CountSpec, holesSteps, maskForm } from './mask_ratio';
 import type { FindHoles } from './partial_conv';
 import type { Steps } from './steps';
 
@@ -40,12 +41,26 @@ interface Entry {
   readonly bytes: number;
 }
 
+/** The last lookup: a mask mostly comes again at once. */
+interface Recent {
+  /** Identity of the mask's memory, 0 without a mask. */
+  readonly id: number;
+  readonly version: number;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  readonly shapes: ConvShapes;
+  readonly entry: Entry;
+}
+
+const NO_SHAPE: readonly number[] = [];
+
 /** Least recently used entries leave first, beyond 16 or 64 MiB. */
 export class MaskCache {
   private hits = 0;
   private misses = 0;
   private bytes = 0;
   private readonly entries = new Map<string, Entry>();
+  private recent: Recent | null = null;
 
   constructor(
     private readonly spec: ConvSpec,
@@ -60,24 +75,47 @@ export class MaskCache {
     for (const key of [...this.entries.keys()]) this.drop(key);
   }
 
-  /** The prepared mask, from the cache or computed. */
-  readonly find: FindHoles = (shapes, dtype, mask) => this.findSteps(shapes, dtype, mask);
-
-  private *findSteps(shapes: ConvShapes, dtype: DType, mask: Tensor | null): Steps<CountedHoles> {
+  /** The prepared mask: from the cache, or the steps that compute it. */
+  readonly find: FindHoles = (shapes, dtype, mask) => {
+    if (this.recent !== null && this.isRecent(this.recent, shapes, dtype, mask)) return this.hit(this.recent.entry, mask);
     const key = this.keyOf(shapes, DTYPES[dtype].accumulator, mask);
-    const known = key === null ? undefined : this.entries.get(key);
-    if (key !== null && known !== undefined) {
-      this.hits++;
-      this.entries.delete(key);
-      this.entries.set(key, known);
-      return known.borrowed ? { ...known.holes, mask } : known.holes;
+    if (key === null) {
+      this.misses++;
+      return holesSteps(this.spec, this.count, shapes, dtype, mask);
     }
+    const known = this.entries.get(key);
+    if (known === undefined) return this.compute(key, shapes, dtype, mask);
+    this.entries.delete(key);
+    this.entries.set(key, known);
+    this.remember(known, shapes, dtype, mask);
+    return this.hit(known, mask);
+  };
+
+  private hit({ borrowed, holes }: Entry, mask: Tensor | null): CountedHoles {
+    this.hits++;
+    return borrowed ? { ...holes, mask } : holes;
+  }
+
+  private *compute(key: string, shapes: ConvShapes, dtype: DType, mask: Tensor | null): Steps<CountedHoles> {
     this.misses++;
-    const compute = holesSteps(this.spec, this.count, shapes, dtype, mask);
-    if (key === null) return yield* compute;
-    const holes = yield* keep(compute);
+    const holes = yield* keep(holesSteps(this.spec, this.count, shapes, dtype, mask));
     this.add(key, holes, mask);
     return holes;
+  }
+
+  private isRecent(recent: Recent, shapes: ConvShapes, dtype: DType, mask: Tensor | null): boolean {
+    if (recent.shapes !== shapes || recent.dtype !== dtype) return false;
+    if (mask === null) return recent.id === 0;
+    const { shared, version } = mask.storage;
+    return !shared && recent.id === identity(mask.storage) && recent.version === version && sameShape(recent.shape, mask.shape);
+  }
+
+  private remember(entry: Entry, shapes: ConvShapes, dtype: DType, mask: Tensor | null): void {
+    const of =
+      mask === null
+        ? { id: 0, version: 0, shape: NO_SHAPE }
+        : { id: identity(mask.storage), version: mask.storage.version, shape: mask.shape };
+    this.recent = { ...of, dtype, shapes, entry };
   }
 
   /**
@@ -106,8 +144,10 @@ export class MaskCache {
 
   /** Forgets an entry. Its memory is left to garbage collection: a result's graph or a running op may still read it. */
   private drop(key: string): void {
-    this.bytes -= this.entries.get(key)?.bytes ?? 0;
+    const entry = this.entries.get(key);
+    this.bytes -= entry?.bytes ?? 0;
     this.entries.delete(key);
+    if (this.recent?.entry === entry) this.recent = null;
   }
 }
 

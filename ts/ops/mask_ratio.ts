@@ -64,29 +64,37 @@ export function maskForm(
   multiChannel: boolean,
 ): { n: number; c: number } {
   const { n, c, input, batched } = shapes;
-  const lead = mask.slice(0, Math.max(0, mask.length - spec.dims));
-  const [maskN, maskC] = lead.length === 2 ? lead : batched ? [lead[0] ?? 1, 1] : [1, lead[0] ?? 1];
+  const rank = mask.length - spec.dims; // of what stands before the spatial dimensions
+  const [maskN = 1, maskC = 1] = rank === 2 || rank === 0 ? mask.slice(0, rank) : batched ? [mask[0]] : [1, mask[0]];
   const fits =
-    lead.length <= 2 &&
-    mask.length >= spec.dims &&
-    input.every((size, i) => mask[lead.length + i] === size) &&
+    rank >= 0 &&
+    rank <= 2 &&
+    input.every((size, i) => mask[rank + i] === size) &&
     (maskN === 1 || maskN === n) &&
     (maskC === 1 || maskC === c);
-  const xShape = formatShape(batched ? [n, c, ...input] : [c, ...input]);
-  if (!fits) {
-    const s = input.join(', ');
-    const single = batched ? `[${n}, 1, ${s}], [1, 1, ${s}], [${n}, ${s}] or [${s}]` : `[1, ${s}] or [${s}]`;
-    const multi = batched ? `[${n}, ${c}, ${s}] or [1, ${c}, ${s}]` : `[${c}, ${s}]`;
-    throw new ShapeError(
-      `${spec.op}: for x ${xShape} expected a mask of shape ${single}${multiChannel ? `, or with a value per channel ${multi}` : ''}, but got mask ${formatShape(mask)}`,
+  if (!fits || (maskC !== 1 && !multiChannel)) throw unfitMask(spec.op, shapes, mask, multiChannel, fits ? maskC : null);
+  return { n: maskN, c: maskC };
+}
+
+function unfitMask(
+  op: string,
+  { n, c, input, batched }: Pick<ConvShapes, 'batched' | 'n' | 'c' | 'input'>,
+  mask: readonly number[],
+  multiChannel: boolean,
+  channels: number | null,
+): ShapeError {
+  const x = formatShape(batched ? [n, c, ...input] : [c, ...input]);
+  if (channels !== null) {
+    return new ShapeError(
+      `${op}: mask ${formatShape(mask)} has ${channels} channels for x ${x}, but the convolution expects a mask with a single channel. Use multiChannel: true for a value per channel.`,
     );
   }
-  if (maskC !== 1 && !multiChannel) {
-    throw new ShapeError(
-      `${spec.op}: mask ${formatShape(mask)} has ${maskC} channels for x ${xShape}, but the convolution expects a mask with a single channel. Use multiChannel: true for a value per channel.`,
-    );
-  }
-  return { n: maskN as number, c: maskC as number };
+  const s = input.join(', ');
+  const single = batched ? `[${n}, 1, ${s}], [1, 1, ${s}], [${n}, ${s}] or [${s}]` : `[1, ${s}] or [${s}]`;
+  const multi = batched ? `[${n}, ${c}, ${s}] or [1, ${c}, ${s}]` : `[${c}, ${s}]`;
+  return new ShapeError(
+    `${op}: for x ${x} expected a mask of shape ${single}${multiChannel ? `, or with a value per channel ${multi}` : ''}, but got mask ${formatShape(mask)}`,
+  );
 }
 
 /**
@@ -94,7 +102,8 @@ export function maskForm(
  * @throws DTypeError for a complex mask
  */
 export function maskDtype(op: string, mask: Tensor, accumulator: DType): DType {
-  if (DTYPES[mask.dtype].kind === 'complex') throw new DTypeError(`${op}: expected a real or bool mask, but got a ${mask.dtype} mask of shape ${formatShape(mask.shape)}`);
+  if (DTYPES[mask.dtype].kind === 'complex')
+    throw new DTypeError(`${op}: expected a real or bool mask, but got a ${mask.dtype} mask of shape ${formatShape(mask.shape)}`);
   if (mask.dtype === 'bool' || mask.dtype === 'uint8') return mask.dtype;
   return mask.dtype === 'int32' ? 'bool' : accumulator;
 }
@@ -136,11 +145,15 @@ export function updatedMask(holes: CountedHoles, shapes: ConvShapes, count: Coun
   const shape = shapes.batched ? [ratioN, channels, ...shapes.output] : [channels, ...shapes.output];
   // Always memory of its own: what lies in a cache or a graph must not be changed through it.
   const y = empty(shape, DTYPES[dtype].real, updated.device, 'updatedMask');
+  const copy = (from: Tensor) => backend(y.device).cast(from.raw('updatedMask'), from.code, y.raw('updatedMask'), y.code);
+  if (channels === ratioC) {
+    copy(updated);
+    return y;
+  }
   const grouped = updated.view([ratioN, ratioC, 1, sizeOf(shapes.output)]);
   const repeated = expandTo(grouped, [ratioN, ratioC, channels / ratioC, sizeOf(shapes.output)]);
-  backend(y.device).cast(repeated.raw('updatedMask'), repeated.code, y.raw('updatedMask'), y.code);
-  grouped.dispose();
-  repeated.dispose();
+  copy(repeated);
+  for (const t of [grouped, repeated]) t.dispose();
   return y;
 }
 
@@ -164,15 +177,19 @@ export function maskRatio(mask: Tensor, options: MaskRatioOptions): [Tensor, Ten
   checkTensor(mask, op, 'mask');
   const { kernelSize, ...rest } = checkOptions(op, options, KNOWN) as unknown as MaskRatioOptions;
   const dims = mask.rank - 2;
-  if (dims !== 1 && dims !== 2) throw new ShapeError(`${op}: expected a mask [N, C, L] or [N, C, H, W], but got mask ${formatShape(mask.shape)}`);
+  if (dims !== 1 && dims !== 2)
+    throw new ShapeError(`${op}: expected a mask [N, C, L] or [N, C, H, W], but got mask ${formatShape(mask.shape)}`);
   const spec = convSpec(op, dims, kernelSize, rest);
   const count = countSpec(op, rest);
   const c = mask.shape[1] as number;
   if (c !== 1 && !count.multiChannel) {
-    throw new ShapeError(`${op}: expected a mask with a single channel, but got mask ${formatShape(mask.shape)}. Use multiChannel: true for a value per channel.`);
+    throw new ShapeError(
+      `${op}: expected a mask with a single channel, but got mask ${formatShape(mask.shape)}. Use multiChannel: true for a value per channel.`,
+    );
   }
   const groups = count.multiChannel ? spec.groups : 1;
-  if (c % groups !== 0) throw new ShapeError(`${op}: the mask's channels must be divisible by groups=${groups}, but got mask ${formatShape(mask.shape)}`);
+  if (c % groups !== 0)
+    throw new ShapeError(`${op}: the mask's channels must be divisible by groups=${groups}, but got mask ${formatShape(mask.shape)}`);
   const counted = { ...spec, groups };
   const shapes = convShapes(counted, mask.shape, [groups, c / groups, ...spec.kernelSize]);
   const holes = runSync(holesSteps(counted, count, shapes, mask.dtype === 'float64' ? 'float64' : 'float32', mask));

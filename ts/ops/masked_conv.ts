@@ -1,6 +1,6 @@
 // Masked convolution: y = (conv(x) + bias) * M', where M' averages the mask under the kernel's centre by the size of the weights.
 import { needsNode } from '../autograd';
-import { untracked } from '../context';
+import { tidy, untracked } from '../context';
 import { DTYPES } from '../dtype';
 import { DeviceError, DTypeError } from '../errors';
 import { checkOptions } from '../options';
@@ -8,7 +8,7 @@ import type { Storage } from '../storage';
 import { checkTensor, describe, sizeOf, type Tensor } from '../tensor';
 import { checkOperands, convolveSteps } from './conv';
 import { type ConvOptions, type ConvShapes, type ConvSpec, convSpec } from './conv_geometry';
-import { abs, cast } from './elementwise';
+import { abs } from './elementwise';
 import { castTo } from './kernels';
 import { unMask } from './mask_apply';
 import { maskDtype, maskForm } from './mask_ratio';
@@ -51,11 +51,12 @@ const cache = new WeakMap<Storage, { readonly version: number; readonly kind: st
 /** The centre weight, computed once for each version of a weight that nobody can change unseen. */
 function centreWeight(call: MaskedCall, perChannel: boolean): Tensor {
   const { storage, shape } = call.weight;
-  if (storage.shared) return computeCentreWeight(call, perChannel);
+  const compute = () => untracked(() => tidy(() => computeCentreWeight(call, perChannel)));
+  if (storage.shared) return compute();
   const kind = `${shape}:${call.eps}:${perChannel}`;
   const known = cache.get(storage);
   if (known?.version === storage.version && known.kind === kind) return known.weight;
-  const weight = computeCentreWeight(call, perChannel);
+  const weight = compute();
   cache.set(storage, { version: storage.version, kind, weight });
   return weight;
 }
@@ -80,13 +81,19 @@ function* scaleSteps(call: MaskedCall, shapes: ConvShapes, mask: Tensor): Steps<
   const perChannel = c > 1;
   const { accumulator } = DTYPES[weight.dtype];
   maskDtype(spec.op, mask, accumulator); // refuses complex masks
-  const [u, values] = untracked(() => {
-    const valid = DTYPES[mask.dtype].kind === 'float' ? mask : castTo(mask, 'bool');
-    return [centreWeight(call, perChannel), reshape(castTo(valid, accumulator), [n, c, ...shapes.input])] as const;
-  });
+  const u = centreWeight(call, perChannel);
+  const values = untracked(() =>
+    tidy(() => {
+      const valid = DTYPES[mask.dtype].kind === 'float' ? mask : castTo(mask, 'bool');
+      return reshape(castTo(valid, accumulator), [n, c, ...shapes.input]);
+    }),
+  );
   const { o, input, output } = shapes;
   const centre: ConvShapes = { batched: true, n, c, o, input, output, outputShape: [n, o, ...output] };
-  return yield* convolveSteps({ spec: centreSpec(spec, perChannel), shapes: centre, x: values, weight: u, bias: null, holes: null });
+  const scale = yield* convolveSteps({ spec: centreSpec(spec, perChannel), shapes: centre, x: values, weight: u, bias: null, holes: null });
+  values.dispose();
+  if (weight.storage.shared) u.dispose();
+  return scale;
 }
 
 /** The output, and M' in the real dtype of x (a tensor of its own), or null without a mask. */
@@ -96,14 +103,19 @@ export function* maskedConvSteps(call: MaskedCall): Steps<[Tensor, Tensor | null
   if (x.dtype === 'int32') throw new DTypeError(`${spec.op}: expected x of floating point or complex dtype, but got ${describe(x)}`);
   if (mask === null) return [yield* convolveSteps({ spec, shapes, x, weight, bias, holes: null }), null];
   checkTensor(mask, spec.op, 'mask');
-  if (mask.device !== x.device) throw new DeviceError(`${spec.op}: expected x and mask on one device, but x is on ${x.device} and the mask on ${mask.device}`);
+  if (mask.device !== x.device)
+    throw new DeviceError(`${spec.op}: expected x and mask on one device, but x is on ${x.device} and the mask on ${mask.device}`);
   const scale = yield* scaleSteps(call, shapes, mask);
   const sizes = { maskN: 0, maskC: 0, ratioN: scale.shape[0] as number, ratioC: shapes.o };
   const y = yield* convolveSteps({ spec, shapes, x, weight, bias, holes: { mask: null, ratio: null, updated: scale, sizes } });
   // What backward() needs must not be changed through the returned mask.
-  const own = needsNode([x, weight, bias]) ? clone(scale) : scale;
-  const updated = cast(own, DTYPES[x.dtype].real);
-  return [y, shapes.batched ? updated : reshape(updated, scale.shape.slice(1))];
+  const { real } = DTYPES[x.dtype];
+  const updated = real !== scale.dtype ? castTo(scale, real) : needsNode([x, weight, bias]) ? clone(scale) : scale;
+  if (updated !== scale) scale.dispose();
+  if (shapes.batched) return [y, updated];
+  const unbatched = reshape(updated, scale.shape.slice(1));
+  updated.dispose();
+  return [y, unbatched];
 }
 
 const KNOWN = ['stride', 'padding', 'dilation', 'groups', 'paddingMode', 'eps'];

@@ -1,12 +1,11 @@
 // The ops as methods of Tensor, and what autograd needs of them.
 import { backward, provideArithmetic } from '../autograd';
-import { onesLike } from '../create';
 import type { Device } from '../device';
 import { DTYPES, type DType } from '../dtype';
 import { ShapeError } from '../errors';
 import { nest } from '../nested';
 import type { Scalar } from '../scalar';
-import { formatShape, type NestedNumbers, Tensor } from '../tensor';
+import { empty, formatShape, type NestedNumbers, Tensor } from '../tensor';
 import * as elementwise from './elementwise';
 import * as inPlace from './in_place';
 import { castTo, copyOf } from './kernels';
@@ -106,7 +105,8 @@ function toArray(this: Tensor): NestedNumbers {
 
 function item(this: Tensor): NestedNumbers {
   this.raw('item');
-  if (this.size !== 1) throw new ShapeError(`item: a tensor with ${this.size} elements (shape ${formatShape(this.shape)}) is not a single number`);
+  if (this.size !== 1)
+    throw new ShapeError(`item: a tensor with ${this.size} elements (shape ${formatShape(this.shape)}) is not a single number`);
   return nest(numbers(this, 'item'), [], DTYPES[this.dtype].lanes);
 }
 
@@ -143,7 +143,11 @@ function define(name: string, value: unknown): void {
 }
 
 for (const [name, op] of Object.entries(FUNCTIONS) as [string, Op][]) {
-  const method = { [name](this: Tensor, ...args: never[]) { return op(this, ...args); } }[name];
+  const method = {
+    [name](this: Tensor, ...args: never[]) {
+      return op(this, ...args);
+    },
+  }[name];
   define(name, method);
 }
 for (const [name, method] of Object.entries(methods)) define(name, method);
@@ -152,6 +156,5 @@ provideArithmetic({
   add: elementwise.add,
   accumulate: inPlace.add_,
   clone: (x) => copyOf(x, 'backward'),
-  onesLike,
+  onesLike: (x) => inPlace.fill_(empty(x.shape, x.dtype, x.device, 'backward'), 1),
 });
-

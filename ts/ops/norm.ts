@@ -4,7 +4,7 @@ import { backend } from '../device';
 import { ShapeError } from '../errors';
 import { checkOptions } from '../options';
 import { describe, empty, formatShape, type Tensor } from '../tensor';
-import { type Channels, type ChannelMask, channelsOf, checkMask, checkPerChannel, checkReal, operand } from './channels';
+import { type ChannelMask, type Channels, channelsOf, checkMask, checkPerChannel, checkReal, operand } from './channels';
 
 /** Options of both. */
 export interface NormOptions {
@@ -58,7 +58,8 @@ function checkCall({ op, x, channels, mask, weight, bias, perSample, running }: 
     checkPerChannel(op, 'runningVar', running.variance, x, c);
   }
   if (mask !== null) return checkMask(op, x, channels, mask);
-  if (perSample && s === 1) throw new ShapeError(`${op}: Expected more than 1 spatial element when training, got input size ${formatShape(x.shape)}`);
+  if (perSample && s === 1)
+    throw new ShapeError(`${op}: Expected more than 1 spatial element when training, got input size ${formatShape(x.shape)}`);
   if (!perSample && n * s === 1 && (running === null || running.update !== null)) {
     throw new ShapeError(`${op}: Expected more than 1 value per channel when training, got input size ${formatShape(x.shape)}`);
   }
@@ -79,17 +80,31 @@ export function normalize(call: NormCall): Tensor {
   const fields = Float64Array.of(n, c, s, masked?.n ?? 0, masked?.c ?? 0, Number(perSample), Number(frozen));
   const statistics = empty([perSample ? n * c : c, 4], 'float64', x.device, op);
   const y = empty(x.shape, x.dtype, x.device, op);
-  const buffers = [running?.mean ?? null, running?.variance ?? null].flatMap((t) => [t && (frozen ? t.raw(op) : t.rawForWrite(op)), t?.code ?? 0]);
+  const buffers = [running?.mean ?? null, running?.variance ?? null].flatMap((t) => [
+    t && (frozen ? t.raw(op) : t.rawForWrite(op)),
+    t?.code ?? 0,
+  ]);
   const [mean, meanCode, variance, varianceCode] = buffers as [...ReturnType<typeof operand>, ...ReturnType<typeof operand>];
   const operands = [...operand(x, op), ...operand(masked?.mask, op), ...operand(weight, op), ...operand(bias, op)] as const;
   const results = [...operand(statistics, op), ...operand(y, op)] as const;
   backend(x.device).normForward(fields, eps, running?.update ?? 0, ...operands, mean, meanCode, variance, varianceCode, ...results);
-  return record(op, y, [x, weight, bias], [x, masked?.mask ?? null, weight, statistics], (dy, needs, [x, mask, weight, statistics]) => {
+  const saved = [x, masked?.mask ?? null, weight, statistics];
+  record(op, y, [x, weight, bias], saved, (dy, needs, [x, mask, weight, statistics]) => {
     const [dx, dweight, dbias] = [dy.shape, [c], [c]].map((shape, i) => (needs[i] ? empty(shape, dy.dtype, dy.device, op) : null));
-    const operands = [...operand(x, op), ...operand(mask, op), ...operand(weight, op), ...operand(statistics, op), ...operand(dy, op)] as const;
+    const operands = [
+      ...operand(x, op),
+      ...operand(mask, op),
+      ...operand(weight, op),
+      ...operand(statistics, op),
+      ...operand(dy, op),
+    ] as const;
     backend(dy.device).normBackward(fields, ...operands, ...operand(dx, op), ...operand(dweight, op), ...operand(dbias, op));
     return [dx ?? null, dweight ?? null, dbias ?? null];
   });
+  // Where a node was recorded, it has handles of its own.
+  statistics.dispose();
+  if (masked !== null && masked.mask !== call.mask) masked.mask.dispose();
+  return y;
 }
 
 /**

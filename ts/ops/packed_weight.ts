@@ -2,7 +2,7 @@
 import { untracked } from '../context';
 import { backend } from '../device';
 import { DTYPES } from '../dtype';
-import { type Fields, native, PASS_BACKWARD_INPUT, PASS_FORWARD } from '../native';
+import { type Fields, native, type PASS_BACKWARD_INPUT, type PASS_FORWARD } from '../native';
 import { Storage } from '../storage';
 import { Tensor } from '../tensor';
 

@@ -24,22 +24,30 @@ export interface PartialCall {
   readonly returnMask: boolean;
 }
 
-/** Gives the prepared mask: from a cache, or by computing it. */
-export type FindHoles = (shapes: ConvShapes, dtype: DType, mask: Tensor | null) => Steps<CountedHoles>;
+/** Gives the prepared mask: from a cache, or the steps that compute it. */
+export type FindHoles = (shapes: ConvShapes, dtype: DType, mask: Tensor | null) => CountedHoles | Steps<CountedHoles>;
 
 function checkMask(op: string, mask: unknown, x: Tensor): void {
   if (mask === null) return;
   const tensor = checkTensor(mask, op, 'mask');
-  if (tensor.device !== x.device) throw new DeviceError(`${op}: expected x and mask on one device, but x is on ${x.device} and the mask on ${tensor.device}`);
+  if (tensor.device !== x.device)
+    throw new DeviceError(`${op}: expected x and mask on one device, but x is on ${x.device} and the mask on ${tensor.device}`);
 }
 
 /** The output, and the updated mask where it is asked for. */
-export function* partialConvSteps(call: PartialCall, find: FindHoles): Steps<{ y: Tensor; mask: Tensor | null }> {
+export interface PartialOutput {
+  readonly y: Tensor;
+  readonly mask: Tensor | null;
+}
+
+/** The partial convolution. */
+export function* partialConvSteps(call: PartialCall, find: FindHoles): Steps<PartialOutput> {
   const { spec, count, x, mask, weight, bias, returnMask } = call;
   const shapes = checkOperands(spec, x, weight, bias);
   checkMask(spec.op, mask, x);
   if (x.dtype === 'int32') throw new DTypeError(`${spec.op}: expected x of floating point or complex dtype, but got ${describe(x)}`);
-  const holes = yield* find(shapes, x.dtype, mask);
+  const found = find(shapes, x.dtype, mask);
+  const holes = 'ratio' in found ? found : yield* found;
   const y = yield* convolveSteps({ spec, shapes, x, weight, bias, holes });
   return { y, mask: returnMask ? updatedMask(holes, shapes, count, x.dtype) : null };
 }

@@ -72,7 +72,9 @@ export function sum(x: Tensor, dims?: Dims, options?: ReduceOptions): Tensor {
 export function mean(x: Tensor, dims?: Dims, options?: ReduceOptions): Tensor {
   checkTensor(x, 'mean');
   if (!isDifferentiable(x.dtype)) {
-    throw new DTypeError(`mean: Input dtype must be either a floating point or complex dtype, but got ${describe(x)}; convert it with to('float32')`);
+    throw new DTypeError(
+      `mean: Input dtype must be either a floating point or complex dtype, but got ${describe(x)}; convert it with to('float32')`,
+    );
   }
   return reduce('mean', x, dims, options, x.dtype);
 }

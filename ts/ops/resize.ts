@@ -49,9 +49,12 @@ export function resizeSpec(op: string, dims: 1 | 2, options: unknown): ResizeSpe
   const linear = dims === 1 ? 'linear' : 'bilinear';
   const { size = null, scaleFactor = null, mode = linear, alignCorners = true } = checkOptions(op, options, KNOWN) as ResizeOptions;
   if ((size === null) === (scaleFactor === null)) {
-    throw new ShapeError(`${op}: only one of size or scaleFactor should be defined, and one must be, but got size=${describe(size)}, scaleFactor=${describe(scaleFactor)}`);
+    throw new ShapeError(
+      `${op}: only one of size or scaleFactor should be defined, and one must be, but got size=${describe(size)}, scaleFactor=${describe(scaleFactor)}`,
+    );
   }
-  if (mode !== linear && mode !== 'nearest') throw new ShapeError(`${op}: expected mode to be '${linear}' or 'nearest', but got ${describe(mode)}`);
+  if (mode !== linear && mode !== 'nearest')
+    throw new ShapeError(`${op}: expected mode to be '${linear}' or 'nearest', but got ${describe(mode)}`);
   if (alignCorners !== true) throw new ShapeError(`${op}: only alignCorners: true is supported, but got ${describe(alignCorners)}`);
   const isSize = (v: number) => Number.isSafeInteger(v) && v > 0;
   const isScale = (v: number) => Number.isFinite(v) && v > 0;
@@ -76,11 +79,16 @@ function plan({ op, size, scale }: ResizeSpec, dims: 1 | 2, x: Tensor, mode: key
   const lead = x.shape.slice(0, x.rank - dims);
   const output = size ?? input.map((length, i) => Math.floor(length * (scale?.[i] as number)));
   if (input.includes(0) || output.includes(0)) {
-    throw new ShapeError(`${op}: Input and output sizes should be greater than 0, but got x ${formatShape(x.shape)} and output size ${formatShape(output)}`);
+    throw new ShapeError(
+      `${op}: Input and output sizes should be greater than 0, but got x ${formatShape(x.shape)} and output size ${formatShape(output)}`,
+    );
   }
   // PyTorch's nearest: the scale factor where it is given, else the ratio of the sizes; 0 stands for the other modes.
-  const cells = output.map((length, i) => (mode !== 'nearest' ? 0 : scale === null ? (input[i] as number) / length : 1 / (scale[i] as number)));
-  const two = (values: readonly number[], filler: number): [number, number] => (dims === 2 ? [values[0] as number, values[1] as number] : [filler, values[0] as number]);
+  const cells = output.map((length, i) =>
+    mode !== 'nearest' ? 0 : scale === null ? (input[i] as number) / length : 1 / (scale[i] as number),
+  );
+  const two = (values: readonly number[], filler: number): [number, number] =>
+    dims === 2 ? [values[0] as number, values[1] as number] : [filler, values[0] as number];
   const fields = Float64Array.of(sizeOf(lead), ...two(input, 1), ...two(output, 1), MODES[mode]);
   return { fields, scales: two(cells, mode === 'nearest' ? 1 : 0), shape: [...lead, ...output] };
 }

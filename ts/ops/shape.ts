@@ -104,7 +104,8 @@ export function slice(x: Tensor, dim: number, start = 0, end?: number, step = 1)
 
 /** Checked operands of concat and the shape of the result. */
 function checkConcat(tensors: readonly Tensor[], dim: number): { d: number; shape: number[] } {
-  if (!Array.isArray(tensors) || tensors.length === 0) throw new ShapeError(`concat: expected a non-empty array of tensors, but got ${describe(tensors)}`);
+  if (!Array.isArray(tensors) || tensors.length === 0)
+    throw new ShapeError(`concat: expected a non-empty array of tensors, but got ${describe(tensors)}`);
   const first = checkTensor(tensors[0], 'concat', 'tensor 0');
   if (first.rank === 0) throw new ShapeError('concat: tensors without dimensions cannot be concatenated; reshape them to [1]');
   const d = checkDim('concat', dim, first.shape);
@@ -116,7 +117,8 @@ function checkConcat(tensors: readonly Tensor[], dim: number): { d: number; shap
         `concat: Sizes of tensors must match except in dimension ${d}, but tensor 0 is ${formatShape(first.shape)} and tensor ${i} is ${formatShape(t.shape)}`,
       );
     }
-    if (t.device !== first.device) throw new DeviceError(`concat: expected all tensors on one device, but tensor 0 is on ${first.device}, tensor ${i} on ${t.device}`);
+    if (t.device !== first.device)
+      throw new DeviceError(`concat: expected all tensors on one device, but tensor 0 is on ${first.device}, tensor ${i} on ${t.device}`);
     size += t.shape[d] as number;
   });
   return { d, shape: checkShape(first.shape.with(d, size), 'concat') };
@@ -217,4 +219,3 @@ export function to(x: Tensor, target: Device | DType): Tensor {
   checkDevice(target);
   return x;
 }
-

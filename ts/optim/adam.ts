@@ -23,7 +23,8 @@ abstract class AdamBase extends Optimizer<AdamOptions> {
     const op = this.constructor.name;
     checkRange(op, 'learning rate', lr);
     checkRange(op, 'epsilon value', eps);
-    if (!Array.isArray(betas) || betas.length !== 2) throw new ShapeError(`${op}: expected betas to be two numbers, but got ${describe(betas)}`);
+    if (!Array.isArray(betas) || betas.length !== 2)
+      throw new ShapeError(`${op}: expected betas to be two numbers, but got ${describe(betas)}`);
     betas.forEach((beta, i) => void checkRange(op, `beta parameter at index ${i}`, beta, 0, 1));
     checkRange(op, 'weight_decay value', weightDecay);
     if (typeof amsgrad !== 'boolean') throw new ShapeError(`${op}: expected amsgrad to be a boolean, but got ${describe(amsgrad)}`);

@@ -2,11 +2,11 @@
 import { untracked } from '../context';
 import { backend } from '../device';
 import { DTYPES } from '../dtype';
-import { BackendError, DeviceError, ShapeError } from '../errors';
+import { BackendError, DeviceError, DTypeError, ShapeError } from '../errors';
 import { BINARY } from '../native';
+import { broadcastFields } from '../ops/kernels';
 import { checkOptions } from '../options';
 import { checkTensor, describe, empty, Tensor } from '../tensor';
-import { broadcastFields } from '../ops/kernels';
 
 const OP = 'clipGradNorm';
 
@@ -29,7 +29,8 @@ function squares(tensors: readonly [Tensor, ...Tensor[]]): number {
   const { device } = tensors[0];
   using sums = untracked(() => empty([tensors.length], 'float64', device, OP));
   for (const [i, t] of tensors.entries()) {
-    if (t.device !== device) throw new DeviceError(`${OP}: expected all gradients on one device, but they are on ${device} and ${t.device}`);
+    if (t.device !== device)
+      throw new DeviceError(`${OP}: expected all gradients on one device, but they are on ${device} and ${t.device}`);
     backend(device).sumSquares(i, t.raw(OP), codeOf(t), sums.raw(OP), sums.code);
   }
   let total = 0;
@@ -45,9 +46,17 @@ function squares(tensors: readonly [Tensor, ...Tensor[]]): number {
  * @returns the norm before clipping
  * @throws ShapeError if maxNorm is not a number of at least 0, DTypeError, BackendError for a norm that is not finite, where asked
  */
-export function clipGradNorm(parameters: Tensor | Iterable<Tensor>, maxNorm: number, options?: { readonly errorIfNonfinite?: boolean }): number {
+export function clipGradNorm(
+  parameters: Tensor | Iterable<Tensor>,
+  maxNorm: number,
+  options?: { readonly errorIfNonfinite?: boolean },
+): number {
   const { errorIfNonfinite = false } = checkOptions(OP, options, ['errorIfNonfinite']);
-  if (typeof maxNorm !== 'number' || !(maxNorm >= 0)) throw new ShapeError(`${OP}: expected maxNorm to be a number of at least 0, but got ${describe(maxNorm)}`);
+  if (typeof maxNorm !== 'number' || !(maxNorm >= 0))
+    throw new ShapeError(`${OP}: expected maxNorm to be a number of at least 0, but got ${describe(maxNorm)}`);
+  const iterable =
+    typeof parameters === 'object' && parameters !== null && Symbol.iterator in parameters && !ArrayBuffer.isView(parameters);
+  if (!(parameters instanceof Tensor || iterable)) throw new DTypeError(`${OP}: expected tensors, but got ${describe(parameters)}`);
   const list = parameters instanceof Tensor ? [parameters] : [...parameters];
   const grads = list.flatMap((t, i) => checkTensor(t, OP, `parameter ${i}`).grad ?? []);
   if (!isFilled(grads)) return 0;

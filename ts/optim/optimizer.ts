@@ -48,7 +48,13 @@ export abstract class Optimizer<O extends { lr: number }> {
     const known = Object.keys(defaults);
     this.defaults = { ...defaults, ...(checkOptions(this.op, options, known) as Partial<O>) };
     this.checkGroup(this.defaults);
-    if (typeof parameters !== 'object' || parameters === null || parameters instanceof Tensor || !(Symbol.iterator in parameters)) {
+    if (
+      typeof parameters !== 'object' ||
+      parameters === null ||
+      parameters instanceof Tensor ||
+      ArrayBuffer.isView(parameters) ||
+      !(Symbol.iterator in parameters)
+    ) {
       throw new DTypeError(`${this.op}: expected an array of tensors or of parameter groups, but got ${describe(parameters)}`);
     }
     const list: unknown[] = [...parameters];
@@ -83,7 +89,8 @@ export abstract class Optimizer<O extends { lr: number }> {
     const taken = new Set(this.paramGroups.flatMap((other) => other.params));
     for (const param of list) {
       this.checkParameter(param);
-      if (taken.has(param)) throw new ShapeError(`${op}: some parameters appear more than once, in one parameter group or in two: ${describe(param)}`);
+      if (taken.has(param))
+        throw new ShapeError(`${op}: some parameters appear more than once, in one parameter group or in two: ${describe(param)}`);
       taken.add(param);
     }
     this.paramGroups.push({ ...options, params: list });
@@ -91,7 +98,8 @@ export abstract class Optimizer<O extends { lr: number }> {
 
   private checkParameter(param: unknown): asserts param is Tensor {
     const { op } = this;
-    if (!(param instanceof Tensor)) throw new DTypeError(`${op}: optimizer can only optimize Tensors, but one of the params is ${describe(param)}`);
+    if (!(param instanceof Tensor))
+      throw new DTypeError(`${op}: optimizer can only optimize Tensors, but one of the params is ${describe(param)}`);
     if (!param.isLeaf) throw new ShapeError(`${op}: can't optimize a non-leaf Tensor, but got ${describe(param)}`);
     if (!isDifferentiable(param.dtype)) {
       throw new DTypeError(`${op}: expected parameters of floating point or complex dtype, but got ${describe(param)}`);
@@ -138,7 +146,13 @@ export abstract class Optimizer<O extends { lr: number }> {
   }
 
   /** Calls a native step on tensors that it writes, and the gradient as its second operand. */
-  protected call(name: 'sgdStep' | 'adamStep', options: readonly number[], param: Tensor, grad: Tensor, moments: readonly (Tensor | null)[]): void {
+  protected call(
+    name: 'sgdStep' | 'adamStep',
+    options: readonly number[],
+    param: Tensor,
+    grad: Tensor,
+    moments: readonly (Tensor | null)[],
+  ): void {
     const written = (t: Tensor): Operand => realView(t, t.rawForWrite(this.op));
     const operands = [written(param), realView(grad), ...moments.map((t): Operand => (t === null ? [null, 0] : written(t)))];
     const addon = backend(param.device) as Native & Record<typeof name, (...args: unknown[]) => void>;
@@ -166,13 +180,16 @@ export abstract class Optimizer<O extends { lr: number }> {
   loadStateDict(dict: OptimizerState<O>): void {
     const { op } = this;
     const groups = dict?.paramGroups;
-    if (!Array.isArray(groups) || typeof dict.state !== 'object') throw new DTypeError(`${op}: expected what stateDict() returned, but got ${describe(dict)}`);
+    if (!Array.isArray(groups) || typeof dict.state !== 'object' || dict.state === null)
+      throw new DTypeError(`${op}: expected what stateDict() returned, but got ${describe(dict)}`);
     if (groups.length !== this.paramGroups.length) {
-      throw new ShapeError(`${op}: loaded state dict has a different number of parameter groups: ${groups.length}, expected ${this.paramGroups.length}`);
+      throw new ShapeError(
+        `${op}: loaded state dict has a different number of parameter groups: ${groups.length}, expected ${this.paramGroups.length}`,
+      );
     }
     const options = this.paramGroups.map((group, i) => {
       const { params, ...loaded } = checkOptions(op, groups[i], [...Object.keys(this.defaults), 'params']) as unknown as GroupOptions<O>;
-      if ([...params].length !== group.params.length) {
+      if (!Array.isArray(params) || params.length !== group.params.length) {
         throw new ShapeError(`${op}: loaded state dict contains a parameter group that doesn't match the size of optimizer's group ${i}`);
       }
       this.checkGroup({ ...group, ...loaded });
@@ -194,7 +211,9 @@ export abstract class Optimizer<O extends { lr: number }> {
       const entries = Object.entries(values).map(([name, value]) => {
         if (!(value instanceof Tensor)) return [name, value];
         if (String(value.shape) === String(param.shape)) return [name, untracked(() => copyOf(value, this.op, stateDtype(param.dtype)))];
-        throw new ShapeError(`${this.op}: expected ${name} of parameter ${i} to have shape ${formatShape(param.shape)}, but got ${describe(value)}`);
+        throw new ShapeError(
+          `${this.op}: expected ${name} of parameter ${i} to have shape ${formatShape(param.shape)}, but got ${describe(value)}`,
+        );
       });
       states.set(param, Object.fromEntries(entries));
     }
@@ -224,7 +243,10 @@ function checkGradient(op: string, param: Tensor, i: number): void {
   if (grad === null) return;
   grad.raw(op);
   if (String(grad.shape) !== String(param.shape)) {
-    throw new ShapeError(`${op}: expected the gradient of parameter ${i} to have shape ${formatShape(param.shape)}, but got ${describe(grad)}`);
+    throw new ShapeError(
+      `${op}: expected the gradient of parameter ${i} to have shape ${formatShape(param.shape)}, but got ${describe(grad)}`,
+    );
   }
-  if (grad.dtype !== param.dtype) throw new DTypeError(`${op}: expected the gradient of parameter ${i} to be ${param.dtype}, but got ${describe(grad)}`);
+  if (grad.dtype !== param.dtype)
+    throw new DTypeError(`${op}: expected the gradient of parameter ${i} to be ${param.dtype}, but got ${describe(grad)}`);
 }

@@ -23,7 +23,8 @@ export abstract class Schedule {
 
   /** @internal */
   protected constructor(private readonly optimizer: Scheduled) {
-    if (!Array.isArray(optimizer?.paramGroups)) throw new DTypeError(`${this.constructor.name}: expected an optimizer, but got ${describe(optimizer)}`);
+    if (!Array.isArray(optimizer?.paramGroups))
+      throw new DTypeError(`${this.constructor.name}: expected an optimizer, but got ${describe(optimizer)}`);
     this.baseLrs = this.lastLr;
   }
 
@@ -58,7 +59,8 @@ export abstract class Schedule {
 }
 
 function checkCount(op: string, name: string, value: unknown): void {
-  if (!Number.isInteger(value) || (value as number) < 1) throw new ShapeError(`${op}: expected ${name} to be a positive integer, but got ${describe(value)}`);
+  if (!Number.isInteger(value) || (value as number) < 1)
+    throw new ShapeError(`${op}: expected ${name} to be a positive integer, but got ${describe(value)}`);
 }
 
 /** Multiplies the learning rate by gamma every stepSize steps. Source: PyTorch, torch.optim.lr_scheduler.StepLR. */

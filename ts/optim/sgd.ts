@@ -43,7 +43,12 @@ export class SGD extends Optimizer<SgdOptions> {
     }
   }
 
-  protected update(param: Tensor, grad: Tensor, state: ParameterState, { lr, momentum, dampening, weightDecay, nesterov }: SgdOptions): void {
+  protected update(
+    param: Tensor,
+    grad: Tensor,
+    state: ParameterState,
+    { lr, momentum, dampening, weightDecay, nesterov }: SgdOptions,
+  ): void {
     const first = state.momentumBuffer === undefined;
     const buffer = momentum === 0 ? null : this.moment(state, 'momentumBuffer', param);
     this.call('sgdStep', [lr, momentum, dampening, weightDecay, Number(nesterov), Number(first)], param, grad, [buffer]);
