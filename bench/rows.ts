@@ -15,6 +15,7 @@ export interface Contestant {
 
 export interface Row {
   readonly title: string;
+  readonly pass: Case['pass'];
   readonly shape: Shape;
   readonly contestants: readonly [Contestant, ...Contestant[]];
 }
@@ -25,22 +26,40 @@ const partial = (who: Who, holes: Holes, atLeast?: number): Contestant => ({ who
 function convRow(shape: Shape): Row {
   const factor = { dense: 1.1, special: 0.9, small: undefined }[shape.group];
   const others = [conv('PyTorch', factor), conv('onnxruntime', factor), conv('tfjs wasm', shape.group === 'dense' ? 5 : undefined)];
-  return { title: 'conv', shape, contestants: [conv('ours'), ...others] };
+  return { title: 'conv', pass: 'forward', shape, contestants: [conv('ours'), ...others] };
 }
 
 const NO_DEARER_THAN_CONV = 1 / 1.05;
 const HALF_THE_WORK = 1 / 0.6;
 
 function partialRows(shape: Shape): Row[] {
+  const pass = 'forward';
   const own = conv('ours', NO_DEARER_THAN_CONV);
   const single = [partial('ours', 'single'), own, partial('ours, mask cached', 'single'), partial('PyTorch', 'single', 1.2)] as const;
   const multi = [partial('ours', 'multi'), conv('ours'), partial('PyTorch', 'multi', 2.5)] as const;
   const half = [partial('ours', 'half'), partial('ours', 'full', HALF_THE_WORK), partial('PyTorch', 'half')] as const;
   return [
-    { title: 'partial, single-channel mask', shape, contestants: single },
-    { title: 'partial, multi-channel mask', shape, contestants: multi },
-    { title: 'partial, right half masked', shape, contestants: half },
+    { title: 'partial, single-channel mask', pass, shape, contestants: single },
+    { title: 'partial, multi-channel mask', pass, shape, contestants: multi },
+    { title: 'partial, right half masked', pass, shape, contestants: half },
   ];
 }
 
-export const ROWS: readonly Row[] = SHAPES.flatMap((shape) => [convRow(shape), ...(shape.group === 'dense' ? partialRows(shape) : [])]);
+/** Forward and backward together. */
+function trainingRows(shape: Shape): Row[] {
+  const pass = 'training';
+  return [
+    { title: 'conv, forward + backward', pass, shape, contestants: [conv('ours'), conv('PyTorch', 1)] },
+    {
+      title: 'partial single, forward + backward',
+      pass,
+      shape,
+      contestants: [partial('ours', 'single'), partial('PyTorch', 'single', 1.2)],
+    },
+    { title: 'partial multi, forward + backward', pass, shape, contestants: [partial('ours', 'multi'), partial('PyTorch', 'multi', 1.8)] },
+  ];
+}
+
+export const ROWS: readonly Row[] = SHAPES.flatMap((shape) =>
+  shape.group === 'dense' ? [convRow(shape), ...partialRows(shape), ...trainingRows(shape)] : [convRow(shape)],
+);

@@ -71,10 +71,10 @@ async function checkAgreement(row: Row, runners: readonly (Runner | string)[]): 
   }
 }
 
-async function prepare(peers: Map<Who, Peer>, contestant: Contestant, shape: Shape, threads: number): Promise<Runner | string> {
+async function prepare(peers: Map<Who, Peer>, contestant: Contestant, { shape, pass }: Row, threads: number): Promise<Runner | string> {
   const peer = peers.get(contestant.who);
   if (peer === undefined) return 'missing';
-  const what: Case = { shape, op: contestant.op, pass: 'forward', holes: contestant.holes, threads };
+  const what: Case = { shape, op: contestant.op, pass, holes: contestant.holes, threads };
   try {
     return await peer.prepare(what, operandsOf(what));
   } catch (error) {
@@ -85,7 +85,7 @@ async function prepare(peers: Map<Who, Peer>, contestant: Contestant, shape: Sha
 
 async function runRow(peers: Map<Who, Peer>, row: Row, threads: number, roof: number): Promise<Result> {
   const runners: (Runner | string)[] = [];
-  for (const contestant of row.contestants) runners.push(await prepare(peers, contestant, row.shape, threads));
+  for (const contestant of row.contestants) runners.push(await prepare(peers, contestant, row, threads));
   await checkAgreement(row, runners);
   const running = runners.filter((runner) => typeof runner !== 'string');
   const timings = await race(running, SECONDS);
@@ -102,7 +102,8 @@ async function runRow(peers: Map<Who, Peer>, row: Row, threads: number, roof: nu
   });
   const { x, out, kernel, stride = 1, dilation = 1, groups = 1 } = row.shape;
   const geometry = `[${x}] -> ${out}, K ${kernel}, stride ${stride}, dilation ${dilation}, groups ${groups}`;
-  const gflops = flops(row.shape) / own / 1e9;
+  // The two gradients cost as much as the forward pass each.
+  const gflops = ((row.pass === 'training' ? 3 : 1) * flops(row.shape)) / own / 1e9;
   return {
     title: row.title,
     shape: row.shape.name,

@@ -110,7 +110,10 @@ function train(
   return { answer: Float32Array.from(noGrad(() => model.forward(truth, shown, hints)).readSync(), Number), checks };
 }
 
-/** Splits what is known: a tenth, in stretches like the holes to expect, is for stopping in time and never learnt from. */
+/**
+ * Splits what is known: a tenth, in stretches like the holes to expect, only tells when to stop. What is usual and how channels
+ * correlate still comes from all of it.
+ */
 function holdBack(x: Signals, lengths: readonly number[], seed: number): Record<'known' | 'kept' | 'heldBack', Float32Array> {
   const rows = Array.from({ length: x.channels }, (_, c) => Float64Array.from(row(x, c)));
   const known = x.data.map((v) => (Number.isNaN(v) ? 0 : 1));

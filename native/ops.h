@@ -17,7 +17,9 @@ struct Span {
   DType dtype = DType::kFloat32;
   explicit operator bool() const { return data != nullptr; }
   template <class T>
-  T* as() const { return static_cast<T*>(data); }
+  T* as() const {
+    return static_cast<T*>(data);
+  }
 };
 
 enum class PaddingMode : int64_t { kZeros, kReflect, kReplicate, kCircular };
@@ -28,10 +30,10 @@ enum class Pass : int64_t { kForward, kBackwardInput };
 // A validated convolution (ts/ops/conv_geometry.ts checks every field). 1-D is 2-D with h = kh = ho = 1.
 // Crosses the binding as a Float64Array with the fields in this order.
 struct ConvGeometry {
-  int64_t n, c, h, w;                            // x [n, c, h, w]
-  int64_t o, kh, kw;                             // weight [o, c / groups, kh, kw]
-  int64_t ho, wo;                                // y [n, o, ho, wo]
-  int64_t stride_h, stride_w, pad_h, pad_w;      // pad: cells before the first row and column; what follows the last is implied
+  int64_t n, c, h, w;                        // x [n, c, h, w]
+  int64_t o, kh, kw;                         // weight [o, c / groups, kh, kw]
+  int64_t ho, wo;                            // y [n, o, ho, wo]
+  int64_t stride_h, stride_w, pad_h, pad_w;  // pad: cells before the first row and column; what follows the last is implied
   int64_t dilation_h, dilation_w, groups;
   PaddingMode padding_mode;
   // mask [mask_n, mask_c, h, w]: mask_n is 1 or n; channel i of x uses mask channel i / (c / mask_c). 0, 0: no mask.
@@ -175,8 +177,8 @@ void strided_copy(Context&, const StridedCopy&, Span x, Span y);
 // ops/reduce.cc: sums are kept in float64 (complex128, int64) whatever the dtype of x, and rounded once to that of y
 void reduce(Context&, ReduceOp, const Reduction&, Span x, Span y);
 
-// ops/loss.cc: mask (bytes, or float64 where x is, else float32) may be empty. y has one element, or with kNone those of x; weight receives the sum of
-// the mask (float64, one element), which the backward pass of a mean takes again. dx and dtarget may be empty.
+// ops/loss.cc: mask (bytes, or float64 where x is, else float32) may be empty. y has one element, or with kNone those of x; weight receives
+// the sum of the mask (float64, one element), which the backward pass of a mean takes again. dx and dtarget may be empty.
 void loss(Context&, LossOp, LossReduction, const MaskLayout&, Span x, Span target, Span mask, Span y, Span weight);
 void loss_backward(Context&, LossOp, LossReduction, const MaskLayout&, Span x, Span target, Span mask, Span weight, Span dy, Span dx,
                    Span dtarget);
@@ -189,8 +191,8 @@ void sum_squares(Context&, int64_t index, Span x, Span sums);
 
 // ops/norm.cc: statistics (float64 [groups, 4]) is what the backward pass takes again. weight, bias and mask may be empty, and so may the
 // running statistics unless frozen; dx, dweight and dbias too. mask: bytes, or float32 (float64 for a float64 x).
-void norm_forward(Context&, const Normalization&, double eps, double momentum, Span x, Span mask, Span weight, Span bias,
-                  Span running_mean, Span running_var, Span statistics, Span y);
+void norm_forward(Context&, const Normalization&, double eps, double momentum, Span x, Span mask, Span weight, Span bias, Span running_mean,
+                  Span running_var, Span statistics, Span y);
 void norm_backward(Context&, const Normalization&, Span x, Span mask, Span weight, Span statistics, Span dy, Span dx, Span dweight,
                    Span dbias);
 

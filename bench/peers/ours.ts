@@ -1,12 +1,12 @@
 // partialconv itself, as built in dist/ (tsx would slow the sources down a little).
 import { join } from 'node:path';
 import type * as Library from '../../ts/index';
-import { weightShape } from '../shapes';
+import { outputShape, weightShape } from '../shapes';
 import { type Case, type Operands, type Peer, type Runner, sampleOf } from './peer';
 
 export const pc = require(join(__dirname, '..', '..', 'dist', 'index.js')) as typeof Library;
 
-type Layer = { forward(x: Library.Tensor, mask?: Library.Tensor): Library.Tensor };
+type Layer = Pick<Library.Conv1d, 'weight' | 'bias'> & { forward(x: Library.Tensor, mask?: Library.Tensor): Library.Tensor };
 
 export function layerOf({ shape, op, holes }: Case, { weight, bias }: Pick<Operands, 'weight' | 'bias'>): Layer {
   const { stride, padding, dilation, groups, kernel, out } = shape;
@@ -33,16 +33,29 @@ export function ours(name: string, { cachedMask = false } = {}): Peer {
       const mask = what.holes === 'none' ? undefined : pc.tensor(operands.mask, { shape: [...operands.maskShape] });
       if (!cachedMask) void mask?.data; // handing out the data marks the tensor as shared: nothing is cached by it
       const forward = () => pc.noGrad(() => layer.forward(x, mask));
+      const ones = pc.ones(outputShape(what.shape));
+      x.requiresGrad = what.pass === 'training';
+      const step = () => {
+        const y = layer.forward(x, mask);
+        y.backward(ones);
+        y.dispose();
+        for (const leaf of [x, layer.weight, layer.bias]) {
+          leaf?.grad?.dispose();
+          if (leaf) leaf.grad = null;
+        }
+      };
+      const run = what.pass === 'training' ? step : () => forward().dispose();
       return {
         time(iterations) {
           pc.setNumThreads(what.threads);
           const start = process.hrtime.bigint();
-          for (let i = 0; i < iterations; i++) forward().dispose();
+          for (let i = 0; i < iterations; i++) run();
           return Number(process.hrtime.bigint() - start) / 1e9;
         },
         sample: () => sampleOf(what.shape, forward().data as Float32Array),
         close() {
           x.dispose();
+          ones.dispose();
           mask?.dispose();
         },
       };

@@ -7,7 +7,8 @@ export type Holes = 'none' | 'single' | 'multi' | 'full' | 'half';
 export interface Case {
   readonly shape: Shape;
   readonly op: 'conv' | 'partial';
-  readonly pass: 'forward';
+  /** training: forward, then the gradients of x, weight and bias for a gradient of ones. */
+  readonly pass: 'forward' | 'training';
   readonly holes: Holes;
   readonly threads: number;
 }

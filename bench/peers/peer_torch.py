@@ -36,15 +36,31 @@ def reference_partial(conv, x, mask, weight, bias, options, multi_channel):
     return forward
 
 
+def training_step(forward, leaves):
+    """Forward, then the gradients of x, weight and bias for a gradient of ones."""
+    for leaf in leaves:
+        leaf.requires_grad_()
+    ones = torch.ones_like(forward())
+
+    def step():
+        forward().backward(ones)
+        for leaf in leaves:
+            leaf.grad = None
+
+    return step
+
+
 def prepare(request):
     torch.set_num_threads(request["threads"])
     shape = request["x"]
     conv = F.conv2d if len(shape) == 4 else F.conv1d
     x, weight, bias = (load(request, name, request[name]) for name in ("x", "weight", "bias"))
     if request["op"] == "conv":
-        return plain(conv, x, weight, bias, request["options"])
-    mask = load(request, "mask", request["mask"])
-    return reference_partial(conv, x, mask, weight, bias, request["options"], request["multiChannel"])
+        forward = plain(conv, x, weight, bias, request["options"])
+    else:
+        mask = load(request, "mask", request["mask"])
+        forward = reference_partial(conv, x, mask, weight, bias, request["options"], request["multiChannel"])
+    return forward, training_step(forward, (x, weight, bias)) if request["pass"] == "training" else forward
 
 
 def main():
@@ -52,22 +68,22 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         answer = {}
-        with torch.inference_mode():
+        with torch.inference_mode(request.get("pass") != "training"):
             if request["command"] == "version":
                 answer["version"] = torch.__version__
             elif request["command"] == "prepare":
-                cases[request["id"]] = (prepare(request), request["threads"])
+                cases[request["id"]] = (*prepare(request), request["threads"])
             elif request["command"] == "close":
                 del cases[request["id"]]
             else:
-                forward, threads = cases[request["id"]]
+                forward, run, threads = cases[request["id"]]
                 torch.set_num_threads(threads)
                 if request["command"] == "sample":
-                    answer["values"] = forward().flatten()[:: request["stride"]].tolist()
+                    answer["values"] = forward().detach().flatten()[:: request["stride"]].tolist()
                 else:
                     start = time.perf_counter()
                     for _ in range(request["iterations"]):
-                        forward()
+                        run()
                     answer["seconds"] = time.perf_counter() - start
         print(json.dumps(answer), flush=True)
 

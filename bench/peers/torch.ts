@@ -43,7 +43,7 @@ function findPython(): string {
 let cases = 0;
 
 async function prepare(connection: Connection, what: Case, operands: Operands): Promise<Runner> {
-  const { shape, op, threads, holes } = what;
+  const { shape, op, pass, threads, holes } = what;
   const { stride = 1, padding = 0, dilation = 1, groups = 1 } = shape;
   const id = ++cases;
   const folder = mkdtempSync(join(tmpdir(), 'partialconv-bench-'));
@@ -52,10 +52,10 @@ async function prepare(connection: Connection, what: Case, operands: Operands): 
   for (const name of names) writeFileSync(files[name] as string, operands[name]);
   const shapes = { x: shape.x, weight: weightShape(shape), bias: [shape.out], mask: operands.maskShape };
   const options = { stride, padding, dilation, groups };
-  await connection.ask({ command: 'prepare', id, op, threads, multiChannel: holes === 'multi', ...shapes, options, files });
+  await connection.ask({ command: 'prepare', id, op, pass, threads, multiChannel: holes === 'multi', ...shapes, options, files });
   rmSync(folder, { recursive: true });
   return {
-    time: async (iterations) => (await connection.ask({ command: 'time', id, iterations })).seconds,
+    time: async (iterations) => (await connection.ask({ command: 'time', id, pass, iterations })).seconds,
     sample: async () => Float32Array.from((await connection.ask({ command: 'sample', id, stride: sampleStride(shape) })).values),
     close: async () => void (await connection.ask({ command: 'close', id })),
   };

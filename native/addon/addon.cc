@@ -42,7 +42,8 @@ Napi::Value release(const Napi::CallbackInfo& info) {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* environment = new Environment(env);
-  napi_set_instance_data(env, environment, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
+  napi_set_instance_data(
+      env, environment, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
 
   exports.Set("abi", Napi::Number::New(env, kAbi));
   exports.Set("device", Napi::String::New(env, kDeviceName));

@@ -37,7 +37,8 @@ struct DeviceMemory {
       const int device = arguments.read<int>();
       const int64_t bytes = arguments.read<int64_t>();
       if constexpr (kHostMemory) {
-        throw std::invalid_argument("the CPU addon has no device " + std::to_string(device) + " to put " + std::to_string(bytes) + " bytes on");
+        throw std::invalid_argument("the CPU addon has no device " + std::to_string(device) + " to put " + std::to_string(bytes) +
+                                    " bytes on");
       } else {
         C& context = Environment::of(env).context;
         context.select(device);

@@ -66,9 +66,7 @@ void pad_axis(Context& context, const PadAxis& p, Span value, Span x, Span y) {
 }
 
 void pad_axis_backward(Context& context, const PadAxis& p, Span dy, Span dx) {
-  visit(dy.dtype, [&]<class T>(TypeTag<T>) {
-    each(context, p.outer * p.size * p.inner, FoldCells<T>{p, dy.as<const T>(), dx.as<T>()});
-  });
+  visit(dy.dtype, [&]<class T>(TypeTag<T>) { each(context, p.outer * p.size * p.inner, FoldCells<T>{p, dy.as<const T>(), dx.as<T>()}); });
 }
 
 }  // namespace partialconv

@@ -1,3 +1,5 @@
+// What the demo learns: the loss falls, hidden values never enter, the seed decides.
+
 import { expect } from 'chai';
 import { type Check, learnToFill } from '../../examples/learn';
 import { drawLines, hintCount, punch, teacher } from '../../examples/lesson';

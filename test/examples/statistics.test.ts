@@ -1,3 +1,5 @@
+// Moments of activations, on numbers made by hand.
+
 import { expect } from 'chai';
 import { momentsOf } from '../../examples/moments';
 import { measure } from '../../examples/statistics';

@@ -1,4 +1,5 @@
-// Fuzzes the CPU engine: every pass, instruction set and dtype on random geometries against plain loops in double.
+// Fuzzes the CPU engine: every pass, instruction set and dtype on random geometries against plain loops in double. Long: loops and fuzzer
+// are read together.
 //   engine_test [seconds = 10] [seed]
 // Every buffer stands between guard bytes; every geometry runs twice with another one in between (that catches stale caches).
 #include <chrono>

@@ -1,0 +1,167 @@
+// The convolution engine on CUDA: our kernel into cuDNN's layout, cuDNN's plan, our kernel back; or our direct kernel for what cuDNN is
+// slow at (route.h decides).
+#include "../conv.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "conv_kernels.h"
+#include "engine.h"
+#include "route.h"
+
+namespace partialconv {
+namespace {
+
+using namespace cuda;
+
+void require(bool ok, const char* op, const char* what) {
+  if (!ok) throw std::invalid_argument(std::string(op) + ": " + what);
+}
+
+std::size_t element_bytes(DType dtype) { return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2; }
+bool is_bytes(DType dtype) { return dtype == DType::kUInt8 || dtype == DType::kBool; }
+
+Gate mask_gate(const ConvGeometry& g, Span mask) {
+  if (!mask) return {};
+  return {mask.data, nullptr, is_bytes(mask.dtype), g.mask_n, g.mask_c};
+}
+
+Gate ratio_gate(const ConvGeometry& g, Span ratio, Span updated) {
+  if (!ratio && !updated) return {};
+  return {updated.data, ratio.data, false, g.ratio_n, g.ratio_c};
+}
+
+Route route_of(const ConvGeometry& g, ConvPass pass, DType dtype) {
+  Request request;
+  request.pass = pass;
+  request.dtype = dtype;
+  request.allow_tf32 = allow_tf32();
+  return choose(g, request);
+}
+
+// x (or dx) as the plan has it. Padding that the plan does not do itself is part of the image.
+Image x_image(const ConvGeometry& g, const Route& route) {
+  const Shape& s = route.shape;
+  Image image{g.n, g.c, g.h, g.w};
+  image.c_padded = s.c, image.cells = s.h * s.w, image.pitch = route.copied_w;
+  image.channels_last = s.layout == Layout::kNhwc;
+  image.padding_mode = g.padding_mode;
+  const bool padded = g.padding_mode != PaddingMode::kZeros;
+  image.top = padded ? g.pad_h : 0, image.left = padded ? g.pad_w : 0;
+  image.rows = padded ? image.cells / image.pitch : g.h;
+  image.columns = padded ? (g.wo - 1) * g.stride_w + (g.kw - 1) * g.dilation_w + 1 : g.w;
+  image.columns = std::min(image.columns, image.pitch);
+  return image;
+}
+
+Image y_image(const ConvGeometry& g, const Route& route) {
+  const Shape& s = route.shape;
+  Image image{g.n, g.o, g.ho, g.wo};
+  image.c_padded = s.o, image.cells = s.ho * s.wo, image.pitch = route.dilation_view ? image.cells : s.wo;
+  image.channels_last = s.layout == Layout::kNhwc;
+  image.rows = g.ho, image.columns = g.wo;
+  return image;
+}
+
+WeightImage weight_image(const ConvGeometry& g, const Route& route) {
+  const Shape& s = route.shape;
+  if (route.engine != Engine::kCudnn) return {g.o, g.c / g.groups, g.kh * g.kw, g.o, g.c / g.groups, false};
+  return {g.o, g.c / g.groups, g.kh * g.kw, s.o, s.c / g.groups, s.layout == Layout::kNhwc};
+}
+
+// An image in scratch memory, or the tensor itself where they are the same bytes.
+class Placed {
+ public:
+  Placed(Context& context, const Image& image, Span tensor, bool as_it_is)
+      : scratch_(context, as_it_is ? 0 : static_cast<std::size_t>(image.size()) * element_bytes(tensor.dtype)),
+        data_(as_it_is ? tensor.data : scratch_.as<void>()) {}
+  void* data() const { return data_; }
+
+ private:
+  Scratch scratch_;
+  void* data_;
+};
+
+bool same_bytes(const Image& image) {
+  return !image.channels_last && image.cells == image.h * image.w && image.c_padded == image.c && image.top == 0 && image.left == 0;
+}
+
+bool open(const Gate& gate) { return gate.gate == nullptr && gate.scale == nullptr; }
+
+}  // namespace
+
+// Enough for either layout, whatever the dtype: channels rounded up to 16 bytes.
+int64_t packed_weight_size(const ConvGeometry& g, Pass) {
+  const auto up = [](int64_t value) { return (value + 7) / 8 * 8; };
+  return up(g.o) * up(g.c / g.groups) * g.kh * g.kw;
+}
+
+void pack_weight(Context& context, const ConvGeometry& g, Pass pass, Span weight, Span packed) {
+  require(packed.size >= packed_weight_size(g, pass), "pack_weight", "packed is too small");
+  // A weight is packed once for inputs of any size.
+  ConvGeometry any = g;
+  any.n = any.h = any.w = any.ho = any.wo = 1;
+  const Route route = route_of(any, pass == Pass::kForward ? ConvPass::kForward : ConvPass::kBackwardInput, weight.dtype);
+  if (weight.size > 0) cuda::pack(context, weight_image(g, route), weight, packed.data);
+}
+
+void forward(Context& context, const ConvGeometry& g, const ConvInput& input, Span packed, const ConvEpilogue& epilogue, Span y) {
+  const Route route = route_of(g, ConvPass::kForward, y.dtype);
+  const Gate mask = mask_gate(g, input.mask), ratio = ratio_gate(g, epilogue.ratio, epilogue.updated);
+  if (route.engine == Engine::kOwn) return direct_forward(context, g, input.x, mask, packed.data, epilogue.bias.data, ratio, y);
+  if (route.engine == Engine::kNothing) {
+    if (y.size == 0) return;
+    throw std::invalid_argument("forward: x is empty, but y is not");
+  }
+  const Image from = x_image(g, route), to = y_image(g, route);
+  const bool x_as_it_is = same_bytes(from) && open(mask), y_as_it_is = same_bytes(to) && open(ratio) && !epilogue.bias;
+  const Placed x(context, from, input.x, x_as_it_is), result(context, to, y, y_as_it_is);
+  if (!x_as_it_is) to_image(context, from, mask, input.x, x.data());
+  const Binding bindings[] = {{kX, x.data()}, {kWeight, packed.data}, {kY, result.data()}};
+  Engines::of(context).run(context, route.shape, bindings);
+  if (!y_as_it_is) from_image(context, to, ratio, epilogue.bias.data, result.data(), y);
+}
+
+void backward_input(Context& context, const ConvGeometry& g, Span dy, Span packed, Span mask, Span ratio, Span updated, Span dx) {
+  require(g.padding_mode == PaddingMode::kZeros, "backward_input", "expected zero padding");
+  if (dx.size == 0) return;
+  const Route route = route_of(g, ConvPass::kBackwardInput, dx.dtype);
+  const Gate at_x = mask_gate(g, mask), at_y = ratio_gate(g, ratio, updated);
+  if (route.engine == Engine::kOwn) return direct_backward_input(context, g, dy, packed.data, at_x, at_y, dx);
+  if (route.engine == Engine::kNothing)
+    return set_bytes(dx.data, 0, static_cast<std::size_t>(dx.size) * element_bytes(dx.dtype), context.stream());
+  const Image from = y_image(g, route), to = x_image(g, route);
+  const bool dy_as_it_is = same_bytes(from) && open(at_y), dx_as_it_is = same_bytes(to) && open(at_x);
+  const Placed q(context, from, dy, dy_as_it_is), result(context, to, dx, dx_as_it_is);
+  if (!dy_as_it_is) to_image(context, from, at_y, dy, q.data());
+  const Binding bindings[] = {{kX, result.data()}, {kWeight, packed.data}, {kY, q.data()}};
+  Engines::of(context).run(context, route.shape, bindings);
+  if (!dx_as_it_is) from_image(context, to, at_x, nullptr, result.data(), dx);
+}
+
+void backward_weight(Context& context, const ConvGeometry& g, const ConvInput& input, Span dy, Span ratio, Span updated, Span dw, Span db) {
+  const Gate at_x = mask_gate(g, input.mask), at_y = ratio_gate(g, ratio, updated);
+  if (db) {
+    Gate only_updated = at_y;
+    only_updated.scale = nullptr;
+    bias_gradient(context, g, dy, only_updated, db);
+  }
+  if (!dw || dw.size == 0) return;
+  const Route route = route_of(g, ConvPass::kBackwardWeight, dw.dtype);
+  if (route.engine == Engine::kOwn) return direct_backward_weight(context, g, input.x, at_x, dy, at_y, dw);
+  if (route.engine == Engine::kNothing)
+    return set_bytes(dw.data, 0, static_cast<std::size_t>(dw.size) * element_bytes(dw.dtype), context.stream());
+  const Image x_side = x_image(g, route), y_side = y_image(g, route);
+  const bool x_as_it_is = same_bytes(x_side) && open(at_x), dy_as_it_is = same_bytes(y_side) && open(at_y);
+  const Placed x(context, x_side, input.x, x_as_it_is), q(context, y_side, dy, dy_as_it_is);
+  if (!x_as_it_is) to_image(context, x_side, at_x, input.x, x.data());
+  if (!dy_as_it_is) to_image(context, y_side, at_y, dy, q.data());
+  const WeightImage image = weight_image(g, route);
+  const Scratch result(context, static_cast<std::size_t>(image.size()) * element_bytes(dw.dtype));
+  const Binding bindings[] = {{kX, x.data()}, {kWeight, result.as<void>()}, {kY, q.data()}};
+  Engines::of(context).run(context, route.shape, bindings);
+  unpack(context, image, result.as<void>(), dw);
+}
+
+}  // namespace partialconv

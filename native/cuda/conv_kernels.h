@@ -1,0 +1,57 @@
+// The kernels round a convolution: into cuDNN's layout (select, scale, pad, round up), back out of it (ratio, bias, updated or mask),
+// packing of weights, the bias gradient, and the direct convolution for what cuDNN is slow at.
+#pragma once
+
+#include "../ops.h"
+#include "device.h"
+
+namespace partialconv::cuda {
+
+// v -> gate == 0 ? 0 : v * scale * gate. Planes [n or 1, channels, h, w]; channel i of the tensor uses i / (c / channels). What is
+// absent counts as 1. gate is bytes (non-zero counts as 1) or accumulators, scale is accumulators.
+struct Gate {
+  const void* gate = nullptr;
+  const void* scale = nullptr;
+  bool bytes = false;
+  int64_t n = 1, channels = 1;
+};
+
+// Our tensor [n, c, h, w] and the image of it that cuDNN reads or writes: `cells` positions of a sample, cell row * pitch + column
+// holding what is at (row - top, column - left); channels innermost (c_padded of them) or, with rows of channels, outermost.
+struct Image {
+  int64_t n = 0, c = 0, h = 0, w = 0;
+  int64_t c_padded = 0, cells = 0, pitch = 0, top = 0, left = 0;
+  bool channels_last = false;
+  PaddingMode padding_mode = PaddingMode::kZeros;  // what lies outside; beyond the padding all is zero
+  int64_t rows = 0, columns = 0;                   // of the image that are not zero: the tensor and its padding
+
+  int64_t size() const { return n * c_padded * cells; }
+};
+
+// image = gate(x), and zeros round it.
+void to_image(Context& context, const Image& image, const Gate& gate, Span x, void* to);
+
+// y = ratio and updated absent: image + bias; else updated == 0 ? 0 : (image * ratio + bias) * updated. As a mask, gate has no scale.
+void from_image(Context& context, const Image& image, const Gate& gate, const void* bias, const void* from, Span y);
+
+// weight [o, c / groups, kh, kw] -> [o_padded, kh, kw, c_padded], and back.
+struct WeightImage {
+  int64_t o = 0, c = 0, taps = 0;  // c: of a group
+  int64_t o_padded = 0, c_padded = 0;
+  bool channels_last = false;
+  int64_t size() const { return o_padded * c_padded * taps; }
+};
+void pack(Context& context, const WeightImage& image, Span weight, void* to);
+void unpack(Context& context, const WeightImage& image, const void* from, Span weight);
+
+// db[o] = sum of dy * updated, in an order that depends on the shape alone.
+void bias_gradient(Context& context, const ConvGeometry& g, Span dy, const Gate& updated, Span db);
+
+// The formulas of conv.h, one thread an output (for dw: an output and a part of the positions).
+void direct_forward(Context& context, const ConvGeometry& g, Span x, const Gate& mask, const void* weight, const void* bias,
+                    const Gate& ratio, Span y);
+void direct_backward_input(Context& context, const ConvGeometry& g, Span dy, const void* weight, const Gate& mask, const Gate& ratio,
+                           Span dx);
+void direct_backward_weight(Context& context, const ConvGeometry& g, Span x, const Gate& mask, Span dy, const Gate& ratio, Span dw);
+
+}  // namespace partialconv::cuda

@@ -1,0 +1,86 @@
+// A CUDA GPU as a device: one stream and memory pool for each environment and GPU, made at first use; the launcher of functors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "../ops.h"
+#include "cuda/launch.h"
+#include "memory.h"
+
+namespace partialconv {
+
+inline constexpr bool kHostMemory = false;
+inline constexpr const char* kDeviceName = "cuda";
+
+// One per Node environment. Making it touches no GPU.
+class Context {
+ public:
+  Context();
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  // The GPU that the following ops of this environment run on; at first 0. Throws if there is none of that index.
+  void select(int device);
+  int device() const { return device_; }
+
+  // The selected GPU's stream and memory, current for the calling thread.
+  cuda::Memory& memory() { return *shared_memory(); }
+  cuda::Stream stream() { return memory().stream(); }
+  std::shared_ptr<cuda::Memory> shared_memory();
+
+  // Device memory that lives until the pointer does; a copy from the host, and one to it (which waits).
+  std::shared_ptr<void> allocate(std::size_t bytes) { return memory().share(bytes); }
+  void write(void* to, const void* host, std::size_t bytes) { cuda::copy_to_device(to, host, bytes, stream()); }
+  void read(void* host, const void* from, std::size_t bytes) { cuda::copy_to_host(host, from, bytes, stream()); }
+
+  static int device_count();
+  static std::string device_absence();  // why device_count() is 0, or ""
+
+ private:
+  std::mutex mutex_;
+  int device_ = 0;
+  std::vector<std::shared_ptr<cuda::Memory>> memories_;  // by index of the GPU
+};
+
+// Temporary device memory of an op, given back in stream order.
+class Scratch {
+ public:
+  Scratch(Context& context, std::size_t bytes) : memory_(context.shared_memory()), bytes_(bytes), data_(memory_->take(bytes)) {}
+  ~Scratch() { memory_->give_back(data_, bytes_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+
+ private:
+  std::shared_ptr<cuda::Memory> memory_;
+  std::size_t bytes_;
+  void* data_;
+};
+
+// Blocks of a launch over n elements: enough to fill the GPU, then each thread takes several elements.
+unsigned launch_blocks(int64_t n, int multiprocessors);
+
+// f(i) for every i in [0, n), on the stream. The last argument (elements of one call) matters to the CPU's launcher only.
+template <class F>
+void each(Context& context, int64_t n, F f, int64_t = 1) {
+  if (n <= 0) return;
+  cuda::Memory& memory = context.memory();
+  cuda::check_launch(cuda::launch_each(launch_blocks(n, memory.multiprocessors()), memory.stream(), n, f));
+}
+
+// The CPU backend's settings, which mean nothing here; both addons export the same names.
+int thread_count();
+void set_thread_count(int count);
+const char* simd_level();
+void set_simd_level(const char* level);
+
+}  // namespace partialconv

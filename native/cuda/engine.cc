@@ -1,0 +1,57 @@
+// cuDNN's handle and plans of each GPU.
+#include "engine.h"
+
+#include <atomic>
+#include <map>
+#include <stdexcept>
+
+namespace partialconv::cuda {
+namespace {
+
+// A plan may want this much and no more: some engines offer to trade gigabytes for a few per cent.
+constexpr int64_t kMaxWorkspace = int64_t{1} << 30;
+
+std::atomic<bool> tf32_allowed{true};
+
+}  // namespace
+
+bool allow_tf32() { return tf32_allowed.load(std::memory_order_relaxed); }
+void set_allow_tf32(bool allow) { tf32_allowed.store(allow, std::memory_order_relaxed); }
+
+Engines::Engines(int device) {
+  cudnn::check(cudnn::api().create(&handle_), "cudnnCreate");
+  key_.cudnn = cudnn::api().get_version();
+  key_.driver = presence().driver;
+  key_.gpu = device_facts(device).name;
+}
+
+Engines::~Engines() { cudnn::api().destroy(handle_); }
+
+Engines& Engines::of(Context& context) {
+  static std::mutex mutex;
+  // Never destroyed: at the process's end the driver may be gone before us.
+  static auto* const all = new std::map<int, std::unique_ptr<Engines>>;
+  const int device = context.memory().device();
+  std::lock_guard lock(mutex);
+  std::unique_ptr<Engines>& engines = (*all)[device];
+  if (!engines) engines = std::make_unique<Engines>(device);
+  return *engines;
+}
+
+const Plan& Engines::plan_of(const Shape& shape) {
+  key_.shape = shape;
+  if (const Plan* plan = plans_.find(key_)) return *plan;
+  std::optional<Plan> plan = Plan::find(cudnn::Target(handle_), shape, kMaxWorkspace);
+  if (!plan) throw std::runtime_error("cuDNN has no plan for " + shape.text());
+  return plans_.put(key_, std::move(*plan));
+}
+
+void Engines::run(Context& context, const Shape& shape, std::span<const Binding> bindings) {
+  std::lock_guard lock(mutex_);
+  const Plan& plan = plan_of(shape);
+  Scratch workspace(context, static_cast<std::size_t>(plan.workspace()));
+  cudnn::check(cudnn::api().set_stream(handle_, context.stream()), "cudnnSetStream");
+  plan.execute(handle_, bindings, workspace.as<void>());
+}
+
+}  // namespace partialconv::cuda

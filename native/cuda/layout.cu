@@ -1,0 +1,152 @@
+// Into cuDNN's layout and out of it; the bias gradient.
+#include "../padding.h"
+#include "gate.h"
+
+namespace partialconv::cuda {
+namespace {
+
+template <class T>
+struct ToImage {
+  Image m;
+  Gate gate;
+  const T* x;
+  T* to;
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    const int64_t channel = m.channels_last ? i % m.c_padded : i / m.cells % m.c_padded;
+    const int64_t cell = m.channels_last ? i / m.c_padded % m.cells : i % m.cells;
+    const int64_t sample = i / (m.c_padded * m.cells);
+    const int64_t row = cell / m.pitch, column = cell % m.pitch;
+    to[i] = store<T>(Compute<T>(0));
+    if (channel >= m.c || row >= m.rows || column >= m.columns) return;
+    const int64_t h = source_index(row - m.top, m.h, m.padding_mode), w = source_index(column - m.left, m.w, m.padding_mode);
+    if (h < 0 || w < 0) return;
+    const int64_t at = h * m.w + w, area = m.h * m.w;
+    to[i] = store<T>(gated(gate, gate_index(gate, sample, channel, m.c, at, area), x + (sample * m.c + channel) * area + at));
+  }
+};
+
+template <class T>
+struct FromImage {
+  Image m;
+  Gate gate;
+  const T* bias;
+  const T* from;
+  T* y;
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    using A = Compute<T>;
+    const int64_t area = m.h * m.w, at = i % area, channel = i / area % m.c, sample = i / area / m.c;
+    const int64_t cell = (at / m.w + m.top) * m.pitch + at % m.w + m.left;
+    const int64_t k = gate_index(gate, sample, channel, m.c, at, area);
+    const A open = gate_at<A>(gate, k);
+    if (open == 0) {
+      y[i] = store<T>(A(0));
+      return;
+    }
+    const int64_t source =
+        m.channels_last ? (sample * m.cells + cell) * m.c_padded + channel : (sample * m.c_padded + channel) * m.cells + cell;
+    const A offset = bias == nullptr ? A(0) : load(bias[channel]);
+    y[i] = store<T>((load(from[source]) * scale_at<A>(gate, k) + offset) * open);
+  }
+};
+
+template <class T>
+struct Pack {
+  WeightImage m;
+  const T* weight;
+  T* to;
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    const int64_t c = m.channels_last ? i % m.c_padded : i / m.taps % m.c_padded;
+    const int64_t tap = m.channels_last ? i / m.c_padded % m.taps : i % m.taps;
+    const int64_t o = i / (m.c_padded * m.taps);
+    to[i] = o < m.o && c < m.c ? weight[(o * m.c + c) * m.taps + tap] : store<T>(Compute<T>(0));
+  }
+};
+
+template <class T>
+struct Unpack {
+  WeightImage m;
+  const T* from;
+  T* weight;
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    const int64_t tap = i % m.taps, c = i / m.taps % m.c, o = i / m.taps / m.c;
+    weight[i] = from[m.channels_last ? (o * m.taps + tap) * m.c_padded + c : (o * m.c_padded + c) * m.taps + tap];
+  }
+};
+
+constexpr int64_t kBiasChunk = 2048;
+
+// partial[o, chunk]: of the n * area positions of channel o.
+template <class T>
+struct BiasPartial {
+  const T* dy;
+  Gate updated;
+  int64_t n, o, area, chunks;
+  Compute<T>* partial;
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    const int64_t channel = i / chunks, first = i % chunks * kBiasChunk, total = n * area;
+    const int64_t end = first + kBiasChunk < total ? first + kBiasChunk : total;
+    Compute<T> sum = 0;
+    for (int64_t p = first; p < end; ++p) {
+      const int64_t sample = p / area, at = p % area;
+      sum += gated(updated, gate_index(updated, sample, channel, o, at, area), dy + (sample * o + channel) * area + at);
+    }
+    partial[i] = sum;
+  }
+};
+
+template <class T>
+struct BiasTotal {
+  const Compute<T>* partial;
+  int64_t chunks;
+  T* db;
+
+  HOST_DEVICE void operator()(int64_t o) const {
+    Compute<T> sum = 0;
+    for (int64_t k = 0; k < chunks; ++k) sum += partial[o * chunks + k];
+    db[o] = store<T>(sum);
+  }
+};
+
+}  // namespace
+
+void to_image(Context& context, const Image& image, const Gate& gate, Span x, void* to) {
+  visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
+    each(context, image.size(), ToImage<T>{image, gate, x.as<const T>(), static_cast<T*>(to)});
+  });
+}
+
+void from_image(Context& context, const Image& image, const Gate& gate, const void* bias, const void* from, Span y) {
+  visit_real(y.dtype, [&]<class T>(TypeTag<T>) {
+    each(context, image.n * image.c * image.h * image.w,
+         FromImage<T>{image, gate, static_cast<const T*>(bias), static_cast<const T*>(from), y.as<T>()});
+  });
+}
+
+void pack(Context& context, const WeightImage& image, Span weight, void* to) {
+  visit_real(weight.dtype, [&]<class T>(TypeTag<T>) {
+    each(context, image.size(), Pack<T>{image, weight.as<const T>(), static_cast<T*>(to)});
+  });
+}
+
+void unpack(Context& context, const WeightImage& image, const void* from, Span weight) {
+  visit_real(weight.dtype, [&]<class T>(TypeTag<T>) {
+    each(context, image.o * image.c * image.taps, Unpack<T>{image, static_cast<const T*>(from), weight.as<T>()});
+  });
+}
+
+void bias_gradient(Context& context, const ConvGeometry& g, Span dy, const Gate& updated, Span db) {
+  visit_real(dy.dtype, [&]<class T>(TypeTag<T>) {
+    const int64_t area = g.ho * g.wo, chunks = (g.n * area + kBiasChunk - 1) / kBiasChunk;
+    Scratch scratch(context, static_cast<std::size_t>(g.o * chunks) * sizeof(Compute<T>));
+    Compute<T>* partial = scratch.as<Compute<T>>();
+    each(context, g.o * chunks, BiasPartial<T>{dy.as<const T>(), updated, g.n, g.o, area, chunks, partial});
+    each(context, g.o, BiasTotal<T>{partial, chunks, db.as<T>()});
+  });
+}
+
+}  // namespace partialconv::cuda

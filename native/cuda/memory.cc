@@ -1,0 +1,100 @@
+// Size classes above the stream-ordered pool. The pool keeps what it has; the classes save even its calls.
+#include "memory.h"
+
+#include <bit>
+
+#include "failure.h"
+
+namespace partialconv::cuda {
+
+std::size_t size_class(std::size_t bytes) {
+  constexpr std::size_t kUnit = 512;
+  if (bytes <= 8 * kUnit) return bytes == 0 ? kUnit : (bytes + kUnit - 1) / kUnit * kUnit;
+  const std::size_t step = std::bit_floor(bytes - 1) / 8;  // eight classes to a power of two
+  return (bytes + step - 1) / step * step;
+}
+
+Memory::Memory(int device) : device_(device), facts_(device_facts(device)) {
+  use_device(device);
+  pool_ = create_pool(device);
+  try {
+    stream_ = create_stream();
+  } catch (...) {
+    destroy_pool(pool_);
+    throw;
+  }
+}
+
+Memory::~Memory() {
+  try {  // at the process's end the driver may be gone already
+    use_device(device_);
+    empty_cache();
+    synchronize(stream_);
+    destroy_stream(stream_);
+    destroy_pool(pool_);
+  } catch (const Failure&) {
+  }
+}
+
+void* Memory::take(std::size_t bytes) {
+  const std::size_t size = size_class(bytes);
+  std::lock_guard lock(mutex_);
+  std::vector<void*>& blocks = free_[size];
+  void* data = nullptr;
+  if (!blocks.empty()) {
+    data = blocks.back();
+    blocks.pop_back();
+    cached_ -= size;
+  } else {
+    use_device(device_);
+    data = allocate(pool_, size, stream_);
+    if (data == nullptr) {
+      empty_cache();
+      synchronize(stream_);
+      trim_pool(pool_);
+      data = allocate(pool_, size, stream_);
+    }
+    if (data == nullptr) {
+      throw Failure("cudaMallocFromPoolAsync", 2,
+                    "out of memory on cuda:" + std::to_string(device_) + ": " + std::to_string(bytes) + " bytes asked, " +
+                        std::to_string(free_memory()) + " free, " + std::to_string(in_use_) + " in use here");
+    }
+  }
+  in_use_ += size;
+  return data;
+}
+
+void Memory::give_back(void* data, std::size_t bytes) noexcept {
+  const std::size_t size = size_class(bytes);
+  std::lock_guard lock(mutex_);
+  in_use_ -= size;
+  try {
+    free_[size].push_back(data);
+    cached_ += size;
+  } catch (...) {  // no host memory for the list: the block is lost until the pool goes
+  }
+}
+
+std::shared_ptr<void> Memory::share(std::size_t bytes) {
+  return {take(bytes), [self = shared_from_this(), bytes](void* data) { self->give_back(data, bytes); }};
+}
+
+std::size_t Memory::in_use() const {
+  std::lock_guard lock(mutex_);
+  return in_use_;
+}
+
+std::size_t Memory::cached() const {
+  std::lock_guard lock(mutex_);
+  return cached_;
+}
+
+void Memory::empty_cache() {
+  for (auto& [size, blocks] : free_) {
+    for (void* data : blocks) cuda::release(data, stream_);
+    blocks.clear();
+  }
+  cached_ = 0;
+}
+
+}  // namespace partialconv::cuda

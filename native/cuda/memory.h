@@ -1,0 +1,51 @@
+// Device memory of one environment on one GPU: size classes above an own stream-ordered pool.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "runtime.h"
+
+namespace partialconv::cuda {
+
+// What a request takes: a multiple of 512 bytes, above 4 KiB with at most an eighth of waste, so that freed blocks fit again.
+std::size_t size_class(std::size_t bytes);
+
+// The stream and the memory that are in its order: a block given back may be handed out again at once, because whatever uses it next
+// runs on the same stream. May be called from several threads. Lives until the last block is given back.
+class Memory : public std::enable_shared_from_this<Memory> {
+ public:
+  explicit Memory(int device);
+  ~Memory();
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+
+  int device() const { return device_; }
+  Stream stream() const { return stream_; }
+  int multiprocessors() const { return facts_.multiprocessors; }
+  const DeviceFacts& facts() const { return facts_; }
+
+  // Throws cuda::Failure where there is none left, after giving back what is cached; all that is in use stays as it is.
+  void* take(std::size_t bytes);
+  void give_back(void* data, std::size_t bytes) noexcept;
+  std::shared_ptr<void> share(std::size_t bytes);
+
+  std::size_t in_use() const;
+  std::size_t cached() const;
+
+ private:
+  void empty_cache();
+
+  const int device_;
+  const DeviceFacts facts_;
+  Stream stream_ = nullptr;
+  Pool pool_ = nullptr;
+  mutable std::mutex mutex_;
+  std::map<std::size_t, std::vector<void*>> free_;  // by size class
+  std::size_t in_use_ = 0, cached_ = 0;
+};
+
+}  // namespace partialconv::cuda

@@ -1,0 +1,65 @@
+// The CUDA runtime as this backend uses it: every call is here, and a failed one throws cuda::Failure. A test build without a GPU
+// links another body.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+struct CUstream_st;
+struct CUevent_st;
+struct CUmemPoolHandle_st;
+
+namespace partialconv::cuda {
+
+using Stream = CUstream_st*;
+using Event = CUevent_st*;
+using Pool = CUmemPoolHandle_st*;
+
+// The GPUs that can be used, and why there is none: missing or too old driver, no device.
+struct Presence {
+  int count = 0;
+  int driver = 0;   // CUDA version that the driver supports, as 13000; 0: no driver
+  int runtime = 0;  // CUDA version that this addon was built with
+  std::string reason;
+};
+const Presence& presence();
+
+struct DeviceFacts {
+  std::string name;
+  int major = 0, minor = 0;  // compute capability
+  int multiprocessors = 0;
+  std::size_t memory = 0;
+};
+DeviceFacts device_facts(int device);
+
+// Makes device the calling thread's.
+void use_device(int device);
+std::size_t free_memory();
+
+Stream create_stream();  // non-blocking
+void destroy_stream(Stream stream);
+void synchronize(Stream stream);
+
+Pool create_pool(int device);  // never gives memory back by itself
+void destroy_pool(Pool pool);
+void trim_pool(Pool pool);
+// Null where the device is out of memory.
+void* allocate(Pool pool, std::size_t bytes, Stream stream);
+void release(void* data, Stream stream);
+
+// host memory is pageable: the call returns when it may be reused. A copy to the host waits for the stream.
+void copy_to_device(void* to, const void* host, std::size_t bytes, Stream stream);
+void copy_to_host(void* host, const void* from, std::size_t bytes, Stream stream);
+void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream);
+void set_bytes(void* to, int value, std::size_t bytes, Stream stream);
+
+Event create_event();  // blocking sync, without timing
+void destroy_event(Event event);
+void record(Event event, Stream stream);
+bool done(Event event);
+void wait(Event event);
+
+// Throws if status, of a kernel launch, is an error.
+void check_launch(int status);
+
+}  // namespace partialconv::cuda

@@ -1,0 +1,79 @@
+// The CUDA backend without a GPU: its decisions everywhere; cuDNN's real planner, for described GPUs, where cuDNN and nvcc are found.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { stubSource } from './libcuda_stub';
+import { buildTest, cuda, cudnnMissing, HOST_PARTS, PLAN_PARTS, runWithCudnn } from './toolkit';
+
+const root = join(__dirname, '..', '..');
+const PLAN_TEST = 'test/cuda/plan_test.cc';
+
+/** Runs a program to its end, which must be a good one. */
+function runTest(program: string, ...args: string[]): void {
+  const { status, signal, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  expect(status, `${signal ?? ''}\n${stdout}${stderr}`).to.equal(0);
+}
+
+describe('CUDA backend', function () {
+  this.timeout(600_000);
+
+  it('routes, shapes, plan keys and the plan cache', () => {
+    runTest(buildTest('test/cuda/route_test.cc', ['native/cuda/route.cc', 'native/cuda/plan_cache.cc']));
+  });
+
+  it('the three passes on a fake cuDNN, every dtype, route and option, against plain loops', () => {
+    runTest(buildTest('test/cuda/conv_test.cc', HOST_PARTS), '1000');
+  });
+
+  it('injected failures: out of memory, launches, cuDNN; memory, launches and plans are counted', () => {
+    runTest(buildTest('test/cuda/fake/failures_test.cc', HOST_PARTS));
+  });
+
+  it("cuDNN's absence is explained, with what was tried and what to do", () => {
+    const program = buildTest(PLAN_TEST, PLAN_PARTS);
+    const { status, stdout } = spawnSync(program, ['0'], {
+      encoding: 'utf8',
+      env: { CUDNN_PATH: join(root, 'test'), LD_LIBRARY_PATH: '' },
+    });
+    if (status !== 2) return; // cuDNN is in the loader's own path
+    expect(stdout)
+      .to.include('pip install nvidia-cudnn-cu13')
+      .and.include('CUDNN_PATH')
+      .and.include(join(root, 'test', 'lib', 'libcudnn.so.9'));
+  });
+
+  it('the declarations of cuDNN are those of its headers', function () {
+    if (cuda.cudnnInclude === null || cuda.include === null) {
+      console.warn('      skipped: no cuDNN headers, or no CUDA headers');
+      this.skip();
+    }
+    const includes = ['-I', join(root, 'native'), '-isystem', cuda.cudnnInclude as string, '-isystem', cuda.include as string];
+    const source = join(__dirname, 'cudnn_api_check.cc');
+    const { status, stderr } = spawnSync(
+      process.env.CXX ?? 'g++',
+      ['-std=c++20', '-fsyntax-only', '-Wall', '-Wextra', '-Werror', ...includes, source],
+      {
+        encoding: 'utf8',
+      },
+    );
+    expect(status, stderr).to.equal(0);
+  });
+
+  it('a libcuda stub has the functions of cuda.h', () => {
+    const header =
+      'CUresult CUDAAPI cuInit(unsigned int Flags);\n#define cuMemAlloc cuMemAlloc_v2\nCUresult CUDAAPI cuMemAlloc(void **p);\n';
+    const source = stubSource(header);
+    for (const name of ['cuMemAlloc', 'cuMemAlloc_v2']) expect(source).to.include(`int ${name}(void) { return 100; }`);
+    expect(source.match(/int cuInit\(/g)).to.have.length(1);
+  });
+
+  it('the plan suite: each pass, dtype and geometry has a plan for each described GPU, fused ones without workspace', function () {
+    const missing = cudnnMissing();
+    if (missing !== null) {
+      console.warn(`      skipped: ${missing}`);
+      this.skip();
+    }
+    const { status, signal, stdout, stderr } = runWithCudnn(buildTest(PLAN_TEST, PLAN_PARTS), ['20']);
+    expect(status, `${signal ?? ''}\n${stdout}${stderr}`).to.equal(0);
+  });
+});

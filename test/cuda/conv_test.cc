@@ -1,0 +1,266 @@
+// The three passes on CUDA against the formulas of conv.h in plain loops: every dtype, layout, route and option. On a GPU with the real
+// cuDNN, or, linked with test/cuda/fake, on a machine without either. Arguments: number of geometries, seed.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "conv.h"
+#include "cuda/engine.h"
+#include "dtype.h"
+
+using namespace partialconv;
+
+namespace {
+
+int failures = 0, on_cudnn = 0, views = 0;
+
+// Values of a dtype on the device, and as doubles here.
+class Values {
+ public:
+  Values(Context& context, DType dtype, int64_t size) : context_(context), dtype_(dtype), host(static_cast<std::size_t>(size)) {
+    memory_ = context.allocate(static_cast<std::size_t>(size) * bytes() + 16);
+  }
+
+  template <class F>
+  void fill(F f) {
+    for (double& value : host) value = f();
+    upload();
+  }
+
+  void upload() {
+    std::vector<unsigned char> raw(host.size() * bytes());
+    visit(dtype_, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      for (std::size_t i = 0; i < host.size(); ++i) {
+        const T value = store<T>(host[i]);
+        if constexpr (!kIsComplex<T>) host[i] = static_cast<double>(load(value));
+        std::memcpy(raw.data() + i * sizeof(T), &value, sizeof(T));
+      }
+    });
+    context_.write(memory_.get(), raw.data(), raw.size());
+  }
+
+  std::vector<double> download() {
+    std::vector<unsigned char> raw(host.size() * bytes());
+    context_.read(raw.data(), memory_.get(), raw.size());
+    std::vector<double> values(host.size());
+    visit(dtype_, [&](auto tag) {
+      using T = typename decltype(tag)::type;
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        T value;
+        std::memcpy(&value, raw.data() + i * sizeof(T), sizeof(T));
+        if constexpr (!kIsComplex<T>) values[i] = static_cast<double>(load(value));
+      }
+    });
+    return values;
+  }
+
+  Span span() const { return {memory_.get(), static_cast<int64_t>(host.size()), dtype_}; }
+
+ private:
+  std::size_t bytes() const { return dtype_ == DType::kFloat64 ? 8 : dtype_ == DType::kFloat32 ? 4 : dtype_ == DType::kBool ? 1 : 2; }
+
+  Context& context_;
+  DType dtype_;
+  std::shared_ptr<void> memory_;
+
+ public:
+  std::vector<double> host;
+};
+
+int64_t source(int64_t i, int64_t size, PaddingMode mode) {
+  if (i >= 0 && i < size) return i;
+  if (mode == PaddingMode::kZeros) return -1;
+  if (mode == PaddingMode::kReplicate) return i < 0 ? 0 : size - 1;
+  if (mode == PaddingMode::kCircular) return (i + size) % size;
+  return i < 0 ? -i : 2 * (size - 1) - i;
+}
+
+// One case: random operands and what conv.h says of them.
+struct Case {
+  ConvGeometry g;
+  DType dtype;
+  bool tf32, has_bias, has_ratio;
+};
+
+struct Operands {
+  Values x, weight, bias, mask, ratio, updated, dy;
+
+  Operands(Context& context, const Case& c, std::mt19937& random)
+      : x(context, c.dtype, c.g.n * c.g.c * c.g.h * c.g.w),
+        weight(context, c.dtype, c.g.o * (c.g.c / c.g.groups) * c.g.kh * c.g.kw),
+        bias(context, c.dtype, c.g.o),
+        mask(context, DType::kBool, c.g.mask_n * c.g.mask_c * c.g.h * c.g.w),
+        ratio(context, accumulator(c.dtype), c.g.ratio_n * c.g.ratio_c * c.g.ho * c.g.wo),
+        updated(context, accumulator(c.dtype), c.g.ratio_n * c.g.ratio_c * c.g.ho * c.g.wo),
+        dy(context, c.dtype, c.g.n * c.g.o * c.g.ho * c.g.wo) {
+    std::uniform_real_distribution<double> value(-1, 1), positive(0.5, 2);
+    for (Values* each : {&x, &weight, &bias, &dy}) each->fill([&] { return value(random); });
+    mask.fill([&] { return random() % 3 != 0 ? 1.0 : 0.0; });
+    ratio.fill([&] { return positive(random); });
+    updated.fill([&] { return random() % 4 != 0 ? 1.0 : 0.0; });
+    poison(c);
+  }
+
+  static DType accumulator(DType dtype) { return dtype == DType::kFloat64 ? dtype : DType::kFloat32; }
+
+  // What is under a 0 is never used: neither x nor dy.
+  void poison(const Case& c) {
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    const ConvGeometry& g = c.g;
+    for (std::size_t i = 0; g.mask_n > 0 && i < x.host.size(); ++i) {
+      if (mask_at(g, static_cast<int64_t>(i)) == 0) x.host[i] = nan;
+    }
+    for (std::size_t i = 0; c.has_ratio && i < dy.host.size(); ++i) {
+      if (updated.host[ratio_index(g, static_cast<int64_t>(i))] == 0) dy.host[i] = nan;
+    }
+    x.upload();
+    dy.upload();
+  }
+
+  double mask_at(const ConvGeometry& g, int64_t i) const {
+    if (g.mask_n == 0) return 1;
+    const int64_t area = g.h * g.w, sample = g.mask_n == 1 ? 0 : i / area / g.c;
+    return mask.host[(sample * g.mask_c + i / area % g.c / (g.c / g.mask_c)) * area + i % area];
+  }
+  static std::size_t ratio_index(const ConvGeometry& g, int64_t i) {
+    const int64_t area = g.ho * g.wo, sample = g.ratio_n == 1 ? 0 : i / area / g.o;
+    return static_cast<std::size_t>((sample * g.ratio_c + i / area % g.o / (g.o / g.ratio_c)) * area + i % area);
+  }
+};
+
+struct Expected {
+  std::vector<double> y, dx, dw, db;
+  std::vector<double> scale_y, scale_dx, scale_dw, scale_db;  // sums of absolute values: what rounding is relative to
+};
+
+// All three passes in one walk over the products.
+Expected reference(const Case& c, const Operands& in) {
+  const ConvGeometry& g = c.g;
+  Expected e;
+  e.y = e.scale_y = std::vector<double>(in.dy.host.size());
+  e.dx = e.scale_dx = std::vector<double>(in.x.host.size());
+  e.dw = e.scale_dw = std::vector<double>(in.weight.host.size());
+  e.db = e.scale_db = std::vector<double>(static_cast<std::size_t>(g.o));
+  const int64_t channels = g.c / g.groups;
+  for (int64_t i = 0; i < static_cast<int64_t>(e.y.size()); ++i) {
+    const int64_t col = i % g.wo, row = i / g.wo % g.ho, o = i / g.wo / g.ho % g.o, n = i / g.wo / g.ho / g.o;
+    const double ratio = c.has_ratio ? in.ratio.host[Operands::ratio_index(g, i)] : 1;
+    const double updated = c.has_ratio ? in.updated.host[Operands::ratio_index(g, i)] : 1;
+    const double q = updated == 0 ? 0 : in.dy.host[i] * ratio * updated;
+    for (int64_t k = 0; k < channels * g.kh * g.kw; ++k) {
+      const int64_t kw = k % g.kw, kh = k / g.kw % g.kh, ch = o / (g.o / g.groups) * channels + k / g.kw / g.kh;
+      const int64_t h = source(row * g.stride_h - g.pad_h + kh * g.dilation_h, g.h, g.padding_mode);
+      const int64_t w = source(col * g.stride_w - g.pad_w + kw * g.dilation_w, g.w, g.padding_mode);
+      if (h < 0 || w < 0) continue;
+      const int64_t at = ((n * g.c + ch) * g.h + h) * g.w + w, tap = o * channels * g.kh * g.kw + k;
+      const double m = in.mask_at(g, at), x = m == 0 ? 0 : in.x.host[at] * m, weight = in.weight.host[tap];
+      e.y[i] += weight * x, e.scale_y[i] += std::fabs(weight * x * ratio);
+      e.dw[tap] += q * x, e.scale_dw[tap] += std::fabs(q * x);
+      e.dx[at] += m * weight * q, e.scale_dx[at] += std::fabs(m * weight * q);
+    }
+    e.y[i] = updated == 0 ? 0 : (e.y[i] * ratio + (c.has_bias ? in.bias.host[o] : 0)) * updated;
+    if (updated != 0) e.db[o] += in.dy.host[i] * updated, e.scale_db[o] += std::fabs(in.dy.host[i]);
+  }
+  return e;
+}
+
+void compare(const char* what, const std::vector<double>& got, const std::vector<double>& expected, const std::vector<double>& scale,
+             double tolerance, const std::string& name) {
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    if (std::fabs(got[i] - expected[i]) <= tolerance * (scale[i] + std::fabs(expected[i]) + 0.01)) continue;
+    ++failures;
+    std::printf("FAILED %s[%zu]: %.8g instead of %.8g; %s\n", what, i, got[i], expected[i], name.c_str());
+    return;
+  }
+}
+
+void run_case(Context& context, const Case& c, std::mt19937& random) {
+  const ConvGeometry& g = c.g;
+  cuda::set_allow_tf32(c.tf32);
+  cuda::Request request;
+  request.dtype = c.dtype, request.allow_tf32 = c.tf32;
+  const cuda::Route route = cuda::choose(g, request);
+  on_cudnn += route.engine == cuda::Engine::kCudnn;
+  views += route.dilation_view;
+  const std::string name = (route.engine == cuda::Engine::kCudnn ? route.shape.text() : "direct") + " for x " + std::to_string(g.n) + "," +
+                           std::to_string(g.c) + "," + std::to_string(g.h) + "," + std::to_string(g.w) + " o " + std::to_string(g.o) +
+                           " mode " + std::to_string(static_cast<int>(g.padding_mode)) + " mask " + std::to_string(g.mask_c) + " ratio " +
+                           std::to_string(c.has_ratio);
+  const double tolerance = c.dtype == DType::kFloat64   ? 1e-12
+                           : c.dtype == DType::kFloat32 ? (c.tf32 ? 2e-3 : 1e-5)
+                           : c.dtype == DType::kFloat16 ? 4e-3
+                                                        : 2e-2;
+  const Operands in(context, c, random);
+  const Expected e = reference(c, in);
+  const auto poisoned = [&](std::size_t size) {
+    Values values(context, c.dtype, static_cast<int64_t>(size));
+    values.fill([] { return std::numeric_limits<double>::quiet_NaN(); });
+    return values;
+  };
+  const Span none, mask = g.mask_n > 0 ? in.mask.span() : none;
+  const Span ratio = c.has_ratio ? in.ratio.span() : none, updated = c.has_ratio ? in.updated.span() : none;
+  try {
+    Values packed(context, Operands::accumulator(c.dtype), packed_weight_size(g, Pass::kForward));
+    pack_weight(context, g, Pass::kForward, in.weight.span(), packed.span());
+    Values y = poisoned(e.y.size()), dx = poisoned(e.dx.size()), dw = poisoned(e.dw.size()), db = poisoned(e.db.size());
+    forward(context, g, {in.x.span(), mask}, packed.span(), {c.has_bias ? in.bias.span() : none, ratio, updated}, y.span());
+    compare("y", y.download(), e.y, e.scale_y, tolerance, name);
+    if (g.padding_mode == PaddingMode::kZeros) {
+      pack_weight(context, g, Pass::kBackwardInput, in.weight.span(), packed.span());
+      backward_input(context, g, in.dy.span(), packed.span(), mask, ratio, updated, dx.span());
+      compare("dx", dx.download(), e.dx, e.scale_dx, tolerance, name);
+    }
+    backward_weight(context, g, {in.x.span(), mask}, in.dy.span(), ratio, updated, dw.span(), db.span());
+    compare("dw", dw.download(), e.dw, e.scale_dw, tolerance, name);
+    compare("db", db.download(), e.db, e.scale_db, tolerance, name);
+  } catch (const std::exception& error) {
+    ++failures;
+    std::printf("FAILED: %s; %s\n", error.what(), name.c_str());
+  }
+}
+
+Case random_case(std::mt19937& random) {
+  const auto draw = [&](int64_t low, int64_t high) { return low + static_cast<int64_t>(random() % static_cast<uint32_t>(high - low + 1)); };
+  for (;;) {
+    Case c{};
+    ConvGeometry& g = c.g;
+    const bool flat = draw(0, 2) != 0;
+    g.groups = draw(0, 3) == 0 ? draw(2, 3) : 1;
+    g.n = draw(1, 3), g.c = g.groups * draw(1, 14), g.o = g.groups * draw(1, 14);
+    g.h = flat ? 1 : draw(2, 6), g.w = draw(1, 40), g.kh = flat ? 1 : draw(1, 3), g.kw = draw(1, 5);
+    g.stride_h = flat ? 1 : draw(1, 2), g.stride_w = draw(1, 3), g.dilation_h = flat ? 1 : draw(1, 2), g.dilation_w = draw(1, 5);
+    g.pad_h = flat ? 0 : draw(0, 2), g.pad_w = draw(0, 1) == 0 ? g.dilation_w * draw(0, 2) : draw(0, 5);
+    g.padding_mode = static_cast<PaddingMode>(draw(0, 2) == 0 ? draw(0, 3) : 0);
+    const int64_t high = g.h + 2 * g.pad_h - (g.kh - 1) * g.dilation_h - 1, wide = g.w + 2 * g.pad_w - (g.kw - 1) * g.dilation_w - 1;
+    if (high < 0 || wide < 0) continue;
+    if (g.padding_mode != PaddingMode::kZeros && (g.pad_w >= g.w || g.pad_h >= g.h)) continue;
+    g.ho = high / g.stride_h + 1, g.wo = wide / g.stride_w + 1;
+    if (draw(0, 3) != 0) g.mask_n = draw(0, 1) == 0 ? 1 : g.n, g.mask_c = draw(0, 2) == 0 ? g.c : 1;
+    c.has_ratio = draw(0, 3) != 0, c.has_bias = draw(0, 1) == 0;
+    if (c.has_ratio) g.ratio_n = draw(0, 1) == 0 ? 1 : g.n, g.ratio_c = draw(0, 2) == 0 ? g.groups : 1;
+    c.dtype = static_cast<DType>(draw(0, 3)), c.tf32 = draw(0, 1) == 0;
+    return c;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int count = argc > 1 ? std::atoi(argv[1]) : 300;
+  const unsigned seed = argc > 2 ? static_cast<unsigned>(std::atoi(argv[2])) : 1;
+  if (Context::device_count() == 0) {
+    std::printf("no GPU: %s\n", Context::device_absence().c_str());
+    return 77;
+  }
+  std::mt19937 random(seed);
+  Context context;
+  for (int i = 0; i < count; ++i) run_case(context, random_case(random), random);
+  std::printf("%d cases (%d on cuDNN, %d of them dilation views), seed %u, %d failures\n", count, on_cudnn, views, seed, failures);
+  return failures == 0 ? 0 : 1;
+}
