@@ -1,6 +1,7 @@
 // The convolution engine on the CPU: checks the operands, plans each pass and runs its tasks on the pool.
 #include "../conv.h"
 
+#include <algorithm>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -13,8 +14,12 @@
 namespace partialconv {
 namespace {
 
-// Multiply-adds below which waking a thread costs more than it saves (about 10 us of one core).
-constexpr int64_t kParallelWork = 1 << 19;
+// Multiply-adds that are worth waking a thread for (about 10 us of one core).
+constexpr int64_t kThreadWork = 1 << 19;
+
+constexpr int64_t kPackWork = 16;  // what packing a weight costs, in multiply-adds
+
+int threads_for(int64_t work) { return static_cast<int>(std::clamp<int64_t>(work / kThreadWork, 1, thread_count())); }
 
 void require(bool ok, const char* op, const char* what) {
   if (!ok) throw std::invalid_argument(std::string(op) + ": " + what);
@@ -147,30 +152,28 @@ void set_x(TileInput& input, const ConvGeometry& g, const ConvInput& x) {
 }
 
 void run(Context& context, Correlation& plan, int64_t work) {
-  const int threads = work < kParallelWork ? 1 : thread_count();
+  const int threads = threads_for(work);
   const Engine& simd = engine();
   lay_out(plan, simd, threads);
-  if (threads == 1) {
-    for (int64_t task = 0; task < plan.tasks(); ++task) simd.correlate(plan, task);
-  } else {
-    parallel(context, plan.tasks(), [&](int64_t task) { simd.correlate(plan, task); });
-  }
+  parallel(
+      context, plan.tasks(), [&](int64_t task) { simd.correlate(plan, task); }, threads);
 }
 
 void run(Context& context, WeightGradient& plan, int64_t work) {
-  const int threads = work < kParallelWork ? 1 : thread_count();
+  const int threads = threads_for(work);
   const Engine& simd = engine();
   lay_out(plan, simd, threads);
-  const auto each_task = [&](int64_t tasks, auto task) {
-    if (threads > 1) return parallel(context, tasks, task);
-    for (int64_t i = 0; i < tasks; ++i) task(i);
-  };
   std::optional<Scratch> partial;
-  if (plan.chunks > 1)
-    plan.partial =
-        partial.emplace(context, static_cast<std::size_t>(plan.partial_size() * (plan.input.dtype == DType::kFloat64 ? 8 : 4))).as<void>();
-  each_task(plan.tasks(), [&](int64_t task) { simd.weight_gradient(plan, task); });
-  if (plan.chunks > 1) each_task(plan.groups * plan.out_parts, [&](int64_t part) { simd.sum_chunks(plan, part); });
+  if (plan.chunks > 1) {
+    const int64_t bytes = plan.partial_size() * (plan.input.dtype == DType::kFloat64 ? 8 : 4);
+    plan.partial = partial.emplace(context, static_cast<std::size_t>(bytes)).as<void>();
+  }
+  parallel(
+      context, plan.tasks(), [&](int64_t task) { simd.weight_gradient(plan, task); }, threads);
+  if (plan.chunks > 1) {
+    parallel(
+        context, plan.groups * plan.out_parts, [&](int64_t part) { simd.sum_chunks(plan, part); }, threads);
+  }
 }
 
 }  // namespace
@@ -196,12 +199,7 @@ void pack_weight(Context& context, const ConvGeometry& geometry, Pass pass, Span
         pack_block(g, pass, layout, weight.as<S>(), packed.as<Compute<S>>() + task / layout.blocks * group_size, task / layout.blocks,
                    task % layout.blocks);
       };
-      const int64_t tasks = g.groups * layout.blocks;
-      if (g.groups * group_size < kParallelWork / 8) {
-        for (int64_t task = 0; task < tasks; ++task) pack(task);
-      } else {
-        parallel(context, tasks, pack);
-      }
+      parallel(context, g.groups * layout.blocks, pack, threads_for(g.groups * group_size * kPackWork));
     }
   });
 }
@@ -249,7 +247,7 @@ void backward_input(Context& context, const ConvGeometry& geometry, Span dy, Spa
   plan.input.col.set_backward_input(g.wo, g.w, g.kw, g.stride_w, g.pad_w, g.dilation_w);
   plan.weight = packed.data, plan.bias = nullptr, plan.y = dx.data;
   plan.output = mask_gate(g, mask);
-  plan.skip_empty_input = true;
+  plan.skip_empty_input = static_cast<bool>(updated);
   run(context, plan, y_size(g) * plan.out_channels * g.kh * g.kw);
 }
 

@@ -2,6 +2,7 @@
 #include "device.h"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
@@ -18,7 +19,8 @@ namespace partialconv {
 namespace {
 
 constexpr int kMaxThreads = 256;
-constexpr int kSpins = 1000;  // pauses before a thread sleeps: 10 to 50 us, about what waking it would cost
+// How long a thread waits awake: a few times what waking it costs, enough to last from one op of a network to the next.
+constexpr auto kSpinTime = std::chrono::microseconds(100);
 
 void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -26,6 +28,19 @@ void pause() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+
+// Waits for done() for kSpinTime at most; returns whether it came.
+template <class F>
+bool spin_until(F done) {
+  const auto end = std::chrono::steady_clock::now() + kSpinTime;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (done()) return true;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
 }
 
 int available_cpus() {
@@ -101,13 +116,10 @@ class Pool {
     publish(&job);
     job.run();
     publish(nullptr);
-    for (int spin = 0; job.inside.load(std::memory_order_acquire) != 0; ++spin) {
-      if (spin < kSpins) {
-        pause();
-        continue;
-      }
+    const auto all_left = [&] { return job.inside.load(std::memory_order_acquire) == 0; };
+    if (!spin_until(all_left)) {
       std::unique_lock<std::mutex> lock(mutex_);
-      left_.wait(lock, [&] { return job.inside.load(std::memory_order_acquire) == 0; });
+      left_.wait(lock, all_left);
     }
     return true;
   }
@@ -146,7 +158,7 @@ class Pool {
   // The next job with a free seat, or null when the pool stops.
   Job* join_next(uint64_t& seen) {
     for (;;) {
-      for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin) pause();
+      spin_until([&] { return generation_.load(std::memory_order_acquire) != seen; });
       std::unique_lock<std::mutex> lock(mutex_);
       ++sleepers_;
       wake_.wait(lock, [&] { return stopping_ || generation_.load(std::memory_order_relaxed) != seen; });
@@ -207,10 +219,10 @@ Context::~Context() { pool().release(); }
 int thread_count() { return thread_count_setting().load(std::memory_order_relaxed); }
 void set_thread_count(int count) { thread_count_setting().store(std::clamp(count, 1, kMaxThreads), std::memory_order_relaxed); }
 
-void parallel_run(int64_t tasks, TaskBody body, void* state) {
-  const int threads = static_cast<int>(std::min<int64_t>(tasks, thread_count()));
-  if (threads > 1 && !inside_task) {
-    Job job(tasks, body, state, threads - 1);
+void parallel_run(int64_t tasks, TaskBody body, void* state, int threads) {
+  const int64_t useful = std::min({tasks, int64_t{threads}, int64_t{thread_count()}});
+  if (useful > 1 && !inside_task) {
+    Job job(tasks, body, state, static_cast<int>(useful) - 1);
     if (pool().run(job)) {
       if (job.failure) std::rethrow_exception(job.failure);
       return;

@@ -33,13 +33,14 @@ void set_thread_count(int count);
 
 // body(task) for every task in [0, tasks), on up to thread_count() threads; returns when all are done. Tasks are handed out
 // dynamically. The first exception is rethrown. A call from inside a task, or while another thread's call has the pool, runs inline.
+// threads: at most so many of them, for work that is not worth waking more.
 using TaskBody = void (*)(void* state, int64_t task);
-void parallel_run(int64_t tasks, TaskBody body, void* state);
+void parallel_run(int64_t tasks, TaskBody body, void* state, int threads);
 
 template <class F>
-void parallel(Context&, int64_t tasks, F&& body) {
+void parallel(Context&, int64_t tasks, F&& body, int threads = thread_count()) {
   const auto call = [](void* state, int64_t task) { (*static_cast<std::remove_reference_t<F>*>(state))(task); };
-  parallel_run(tasks, call, const_cast<void*>(static_cast<const void*>(&body)));
+  parallel_run(tasks, call, const_cast<void*>(static_cast<const void*>(&body)), threads);
 }
 
 // The calling thread's scratch memory: at least bytes, aligned to 64, valid until the next call on this thread; contents undefined.

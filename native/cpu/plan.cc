@@ -22,6 +22,7 @@ constexpr int64_t kShortSum = 64;
 // of a task's sums; chunks are made for at least kChunkTasks tasks of at least kChunkWork multiply-adds each.
 constexpr int64_t kPanelPositions = 256, kRowPositions = 2048;
 constexpr int64_t kPanelChannels = 96;
+constexpr int64_t kPanelPairs = 24;  // pairs of input channel and tap that repay the panels' transposition
 constexpr int64_t kSumBytes = 256 << 10, kPartialBytes = 16 << 20;
 constexpr int64_t kChunkTasks = 32, kChunkWork = 1 << 20;
 
@@ -73,7 +74,7 @@ class Tiler {
     if (threads_ == 1) return best;
     double least = cost(best);
     const bool by_row = rows_ > 1;
-    for (int64_t more = 0; more <= 4 * threads_; ++more) {
+    for (int64_t more = 0; more <= 4 * threads_; more += 1 + threads_ / 16) {
       for (int64_t block_parts = 1; block_parts <= plan_.blocks; block_parts *= 2) {
         const Tiling tiling = cut(row_parts + (by_row ? more : 0), col_parts + (by_row ? 0 : more), block_parts);
         const double value = cost(tiling);
@@ -157,7 +158,8 @@ void lay_out(Correlation& plan, const Engine& engine, int threads) {
 void lay_out(WeightGradient& plan, const Engine& engine, int threads) {
   TileInput& input = plan.input;
   const int64_t size = accumulator_size(input), lanes = engine.vector_bytes / size;
-  plan.along_outputs = plan.out_channels * 2 >= lanes;
+  const int64_t pairs = plan.in_channels * input.row.taps.size() * input.col.taps.size();
+  plan.along_outputs = plan.out_channels * 2 >= lanes && pairs >= kPanelPairs;
 
   const int64_t rows = input.row.out, cols = input.col.out;
   const int64_t positions = plan.along_outputs ? kPanelPositions : kRowPositions;

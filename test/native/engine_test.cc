@@ -181,11 +181,14 @@ Case random_case() {
   g.h = g.ho = g.kh = g.stride_h = g.dilation_h = 1;
   pick_axis(g.padding_mode, flat ? (chance(0.1) ? 900 : 150) : 24, g.w, g.wo, g.kw, g.stride_w, g.pad_w, g.dilation_w);
   if (!flat) pick_axis(g.padding_mode, 12, g.h, g.ho, g.kh, g.stride_h, g.pad_h, g.dilation_h);
-  g.n = chance(0.03) ? 0 : pick(1, 3);
-  g.groups = chance(0.5) ? 1 : pick(1, 6);
+  // Some cases are large enough to be shared between threads and, in backward_weight, to be cut into chunks.
+  const bool large = chance(0.03);
+  if (large) pick_axis(g.padding_mode, 900, g.w, g.wo, g.kw, g.stride_w, g.pad_w, g.dilation_w);
+  g.n = large ? 4 : chance(0.03) ? 0 : pick(1, 3);
+  g.groups = chance(0.5) ? 1 : large ? 2 : pick(1, 6);
   const bool depthwise = g.groups > 1 && chance(0.4);
-  g.c = g.groups * (chance(0.03) ? 0 : depthwise ? 1 : pick(1, 9));
-  g.o = g.groups * (chance(0.1) ? pick(1, 40) : pick(1, depthwise ? 3 : 18));
+  g.c = g.groups * (large ? pick(4, 20) : chance(0.03) ? 0 : depthwise ? 1 : pick(1, 9));
+  g.o = g.groups * (large ? pick(4, 40) : chance(0.1) ? pick(1, 40) : pick(1, depthwise ? 3 : 18));
   c.dtype = static_cast<DType>(pick(0, 3));
   const DType accumulator = c.dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
 

@@ -10,7 +10,7 @@ interface Seen {
 
 // MiB. V8 lets its young generation grow to 48 MiB and collects the old one rarely; what tensors and native code hold is outside.
 const MOST_GROWTH = 20;
-const MOST_GROWTH_WITH_HEAP = 80;
+const MOST_GROWTH_WITH_HEAP = 40;
 
 describe('10,000 training steps in one synchronous loop', () => {
   for (const mode of ['plain', 'tidy']) {
@@ -19,7 +19,8 @@ describe('10,000 training steps in one synchronous loop', () => {
       const printed = execFileSync(process.execPath, ['--import', 'tsx', program, mode], { encoding: 'utf8' });
       const seen: Seen[] = JSON.parse(printed);
       expect(seen).to.have.length(10);
-      const [first, last] = [seen[0] as Seen, seen[9] as Seen];
+      // Until V8's heap and the allocator have their working size, memory grows; from half way on it is flat.
+      const [first, last] = [seen[4] as Seen, seen[9] as Seen];
       const outside = ({ resident, heap }: Seen) => resident - heap;
       expect(outside(last) - outside(first), `outside V8's heap, MiB: ${printed}`).to.be.below(MOST_GROWTH);
       expect(last.resident - first.resident, `resident, MiB: ${printed}`).to.be.below(MOST_GROWTH_WITH_HEAP);
