@@ -54,6 +54,7 @@ export interface Native {
   getSimd(): string;
   setSimd(level: string): boolean;
   release(buffer: ArrayBuffer): void;
+  adviseHugePages(buffer: ArrayBuffer): void;
 
   convPackWeight(g: Fields, pass: number, weight: Buffer, wd: number, packed: Buffer, pd: number): void;
   convForward(...args: ConvForwardArgs): void;
@@ -158,7 +159,7 @@ export type MaskRatioArgs = [
   ...updated: [Buffer, number],
 ];
 
-const ABI = 1;
+const ABI = 2;
 
 function findRoot(from: string): string {
   for (let folder = from; ; folder = dirname(folder)) {

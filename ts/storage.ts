@@ -3,6 +3,9 @@ import { DTYPES, type DType, type TypedArray } from './dtype';
 import { BackendError, DisposedError } from './errors';
 import { native } from './native';
 
+/** Bytes from which memory is asked for in huge pages: as NumPy does. */
+const LEAST_HUGE = 4 << 20;
+
 export class Storage {
   /** Raised by every in-place operation. */
   version = 0;
@@ -21,10 +24,13 @@ export class Storage {
     this.origin = origin ?? this;
   }
 
-  static allocate(size: number, dtype: DType, op: string): Storage {
-    const { array: ArrayType, lanes, bytes } = DTYPES[dtype];
+  /** New memory, its contents not set unless `zeroed`: an op writes all of its result, and clearing it first would be a pass of its own. */
+  static allocate(size: number, dtype: DType, op: string, zeroed = false): Storage {
+    const { array: ArrayType, bytes } = DTYPES[dtype];
     try {
-      return new Storage(new ArrayType(size * lanes));
+      const buffer = zeroed ? new ArrayBuffer(size * bytes) : Buffer.allocUnsafeSlow(size * bytes).buffer;
+      if (buffer.byteLength >= LEAST_HUGE) native.adviseHugePages(buffer);
+      return new Storage(new ArrayType(buffer));
     } catch {
       throw new BackendError(`${op}: out of memory: ${size} elements of ${dtype} (${size * bytes} bytes) cannot be allocated`);
     }
