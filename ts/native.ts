@@ -54,7 +54,6 @@ export interface Native {
   getSimd(): string;
   setSimd(level: string): boolean;
   release(buffer: ArrayBuffer): void;
-  adviseHugePages(buffer: ArrayBuffer): void;
 
   convPackWeight(g: Fields, pass: number, weight: Buffer, wd: number, packed: Buffer, pd: number): void;
   convForward(...args: ConvForwardArgs): void;
@@ -159,7 +158,7 @@ export type MaskRatioArgs = [
   ...updated: [Buffer, number],
 ];
 
-const ABI = 2;
+const ABI = 1;
 
 function findRoot(from: string): string {
   for (let folder = from; ; folder = dirname(folder)) {

@@ -3,9 +3,6 @@ import { DTYPES, type DType, type TypedArray } from './dtype';
 import { BackendError, DisposedError } from './errors';
 import { native } from './native';
 
-/** Bytes from which memory is asked for in huge pages: as NumPy does. */
-const LEAST_HUGE = 4 << 20;
-
 export class Storage {
   /** Raised by every in-place operation. */
   version = 0;
@@ -29,7 +26,6 @@ export class Storage {
     const { array: ArrayType, bytes } = DTYPES[dtype];
     try {
       const buffer = zeroed ? new ArrayBuffer(size * bytes) : Buffer.allocUnsafeSlow(size * bytes).buffer;
-      if (buffer.byteLength >= LEAST_HUGE) native.adviseHugePages(buffer);
       return new Storage(new ArrayType(buffer));
     } catch {
       throw new BackendError(`${op}: out of memory: ${size} elements of ${dtype} (${size * bytes} bytes) cannot be allocated`);
