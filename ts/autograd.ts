@@ -1,5 +1,5 @@
 // Reverse-mode differentiation: ops record a node on their output; backward() runs the nodes in reverse and frees what they saved.
-import { context, untracked, withContext } from './context';
+import { checkFunction, context, untracked, withContext } from './context';
 import { isComplex } from './dtype';
 import { DTypeError, ShapeError } from './errors';
 import { checkOptions } from './options';
@@ -103,8 +103,14 @@ export function record(
   return output;
 }
 
-/** Runs fn without recording: what it computes requires no gradient. Works with async functions. */
-export const noGrad = <T>(fn: () => T): T => withContext({ recording: false }, fn);
+/**
+ * Runs fn without recording: what it computes requires no gradient. Works with async functions.
+ * @throws DTypeError if fn is no function
+ */
+export function noGrad<T>(fn: () => T): T {
+  checkFunction('noGrad', fn);
+  return withContext({ recording: false }, fn);
+}
 
 /** What is reachable from root, each node before its targets. */
 function reverseOrder(root: Target): Target[] {

@@ -1,5 +1,7 @@
 // What holds for the code inside a callback: whether gradients are recorded, and which tensors tidy() will free.
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { describe } from './describe';
+import { DTypeError } from './errors';
 
 export interface Context {
   readonly recording: boolean;
@@ -16,6 +18,11 @@ let asyncContexts = 0;
 export const context = (): Context => (asyncContexts > 0 ? (storage.getStore() ?? current) : current);
 
 const isAsync = (fn: unknown): boolean => Object.prototype.toString.call(fn) === '[object AsyncFunction]';
+
+/** @throws DTypeError unless fn is a function */
+export function checkFunction(op: string, fn: unknown): void {
+  if (typeof fn !== 'function') throw new DTypeError(`${op}: expected a function, but got ${describe(fn)}`);
+}
 
 /** Runs fn with a changed context; an async function keeps it across its awaits. */
 export function withContext<T>(change: Partial<Context>, fn: () => T): T {
@@ -42,8 +49,10 @@ export const untracked = <T>(fn: () => T): T => withContext({ scope: null, recor
 /**
  * Runs fn and frees every tensor made inside, except those that it returns (alone, or in arrays and plain objects), and gradients
  * of tensors that live on. Works with async functions.
+ * @throws DTypeError if fn is no function
  */
 export function tidy<T>(fn: () => T): T {
+  checkFunction('tidy', fn);
   const scope = new Set<Disposable>();
   const outer = context().scope;
   const end = (result: unknown): void => {
