@@ -148,12 +148,12 @@ function accumulateLeaf(leaf: Tensor, { grad, owned }: Travelling): void {
     if (owned) grad.dispose();
     return;
   }
-  if (leaf.grad === null || leaf.grad.disposed) {
+  if (leaf.grad?.disposed ?? true) {
     const adopted = owned && grad.storage.exclusive;
     leaf.grad = adopted ? grad : arithmetic.clone(grad);
     if (adopted) return;
   } else {
-    arithmetic.accumulate(leaf.grad, grad);
+    arithmetic.accumulate(leaf.grad as Tensor, grad);
   }
   if (owned) grad.dispose();
 }
