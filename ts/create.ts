@@ -5,7 +5,7 @@ import { DTypeError, ShapeError } from './errors';
 import { checkOptions } from './options';
 import { normal, uniform } from './random';
 import { checkScalar, type Scalar } from './scalar';
-import { checkShape, checkTensor, describe, empty, type Tensor } from './tensor';
+import { checkShape, checkTensor, describe, empty, type Tensor, zeroed } from './tensor';
 
 export interface CreateOptions {
   readonly dtype?: DType;
@@ -42,7 +42,7 @@ export const toShape = (op: string, shape: unknown): number[] => checkShape(type
 function create(op: string, shape: unknown, options: unknown, defaultDtype: DType, write?: (t: Tensor) => void): Tensor {
   const sizes = toShape(op, shape);
   const { dtype = defaultDtype, device, requiresGrad } = checkCreateOptions(op, options);
-  const t = empty(sizes, dtype, device, op);
+  const t = zeroed(sizes, dtype, device, op);
   try {
     write?.(t);
     t.requiresGrad = requiresGrad as boolean;

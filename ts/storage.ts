@@ -21,10 +21,12 @@ export class Storage {
     this.origin = origin ?? this;
   }
 
-  static allocate(size: number, dtype: DType, op: string): Storage {
-    const { array: ArrayType, lanes, bytes } = DTYPES[dtype];
+  /** New memory, its contents not set unless `zeroed`: an op writes all of its result, and clearing it first would be a pass of its own. */
+  static allocate(size: number, dtype: DType, op: string, zeroed = false): Storage {
+    const { array: ArrayType, bytes } = DTYPES[dtype];
     try {
-      return new Storage(new ArrayType(size * lanes));
+      const buffer = zeroed ? new ArrayBuffer(size * bytes) : Buffer.allocUnsafeSlow(size * bytes).buffer;
+      return new Storage(new ArrayType(buffer));
     } catch {
       throw new BackendError(`${op}: out of memory: ${size} elements of ${dtype} (${size * bytes} bytes) cannot be allocated`);
     }

@@ -184,9 +184,14 @@ export class Tensor {
   }
 }
 
-/** A new tensor for an op's result, contents zero. */
+/** A new tensor for an op that writes all of it: until then its contents are whatever the memory held. */
 export function empty(shape: readonly number[], dtype: DType, device: Device = 'cpu', op = 'empty'): Tensor {
   return new Tensor(Storage.allocate(sizeOf(shape), dtype, op), shape, dtype, checkDevice(device));
+}
+
+/** A new tensor of zeros. */
+export function zeroed(shape: readonly number[], dtype: DType, device: Device = 'cpu', op = 'zeros'): Tensor {
+  return new Tensor(Storage.allocate(sizeOf(shape), dtype, op, true), shape, dtype, checkDevice(device));
 }
 
 /**

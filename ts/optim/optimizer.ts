@@ -6,7 +6,7 @@ import { DisposedError, DTypeError, ShapeError } from '../errors';
 import type { Native, Operand } from '../native';
 import { copyOf } from '../ops/kernels';
 import { checkOptions } from '../options';
-import { checkTensor, describe, empty, formatShape, Tensor } from '../tensor';
+import { checkTensor, describe, formatShape, Tensor, zeroed } from '../tensor';
 
 /** Parameters that share options; those left out are the optimizer's. */
 export type GroupOptions<O> = Partial<O> & { readonly params: Iterable<Tensor> };
@@ -142,7 +142,7 @@ export abstract class Optimizer<O extends { lr: number }> {
 
   /** A tensor of the state, zero at first; float32 for a 16-bit parameter. */
   protected moment(state: ParameterState, name: string, param: Tensor): Tensor {
-    state[name] ??= empty(param.shape, stateDtype(param.dtype), param.device, this.op);
+    state[name] ??= zeroed(param.shape, stateDtype(param.dtype), param.device, this.op);
     return state[name] as Tensor;
   }
 
