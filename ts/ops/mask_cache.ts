@@ -1,10 +1,10 @@
 // Prepared masks of one layer, kept by the identity and version of the mask's memory, never by its shape alone.
 import { untracked } from '../context';
 import { DTYPES, type DType } from '../dtype';
-import type { Storage } from '../storage';
 import type { Tensor } from '../tensor';
 import type { ConvShapes, ConvSpec } from './conv_geometry';
 import { sameShape } from './kernels';
+import { type MaskIdentity, maskIdentity } from './mask_identity';
 import { type CountedHoles, type CountSpec, holesSteps, maskForm } from './mask_ratio';
 import type { FindHoles } from './partial_conv';
 import type { Steps } from './steps';
@@ -19,19 +19,6 @@ export interface MaskCacheStatistics {
 const MOST_ENTRIES = 16;
 const MOST_BYTES = 64 * 2 ** 20;
 
-const ids = new WeakMap<Storage, number>();
-let nextId = 1;
-
-/** A number that no other memory ever gets. */
-function identity({ origin }: Storage): number {
-  let id = ids.get(origin);
-  if (id === undefined) {
-    id = nextId++;
-    ids.set(origin, id);
-  }
-  return id;
-}
-
 const bytesOf = (t: Tensor | null) => (t === null ? 0 : t.size * DTYPES[t.dtype].bytes);
 
 interface Entry {
@@ -43,15 +30,15 @@ interface Entry {
 
 /** The last lookup: a mask mostly comes again at once. */
 interface Recent {
-  /** Identity of the mask's memory, 0 without a mask. */
-  readonly id: number;
-  readonly version: number;
-  readonly shape: readonly number[];
+  readonly identity: MaskIdentity;
+  readonly maskDtype: DType | undefined;
+  readonly maskShape: readonly number[];
   readonly dtype: DType;
   readonly shapes: ConvShapes;
   readonly entry: Entry;
 }
 
+const NO_MASK: MaskIdentity = { id: 0, version: 0 };
 const NO_SHAPE: readonly number[] = [];
 
 /** Least recently used entries leave first, beyond 16 or 64 MiB. */
@@ -105,17 +92,16 @@ export class MaskCache {
 
   private isRecent(recent: Recent, shapes: ConvShapes, dtype: DType, mask: Tensor | null): boolean {
     if (recent.shapes !== shapes || recent.dtype !== dtype) return false;
-    if (mask === null) return recent.id === 0;
-    const { shared, version } = mask.storage;
-    return !shared && recent.id === identity(mask.storage) && recent.version === version && sameShape(recent.shape, mask.shape);
+    const identity = mask === null ? NO_MASK : maskIdentity(mask);
+    const { id, version } = recent.identity;
+    if (identity?.id !== id || identity.version !== version) return false;
+    return recent.maskDtype === mask?.dtype && sameShape(recent.maskShape, mask?.shape ?? NO_SHAPE);
   }
 
   private remember(entry: Entry, shapes: ConvShapes, dtype: DType, mask: Tensor | null): void {
-    const of =
-      mask === null
-        ? { id: 0, version: 0, shape: NO_SHAPE }
-        : { id: identity(mask.storage), version: mask.storage.version, shape: mask.shape };
-    this.recent = { ...of, dtype, shapes, entry };
+    const identity = mask === null ? NO_MASK : maskIdentity(mask);
+    const ofMask = { maskDtype: mask?.dtype, maskShape: mask?.shape ?? NO_SHAPE };
+    if (identity !== null) this.recent = { identity, ...ofMask, dtype, shapes, entry };
   }
 
   /**
@@ -124,8 +110,9 @@ export class MaskCache {
    */
   private keyOf(shapes: ConvShapes, accumulator: string, mask: Tensor | null): string | null {
     const form = mask === null ? { n: 1, c: 1 } : maskForm(this.spec, shapes, mask.shape, this.count.multiChannel);
-    if (mask?.storage.shared) return null;
-    const of = mask === null ? 'none' : `${identity(mask.storage)}:${mask.storage.version}:${mask.dtype}:${form.n},${form.c}`;
+    const identity = mask === null ? NO_MASK : maskIdentity(mask);
+    if (identity === null) return null;
+    const of = `${identity.id}:${identity.version}:${mask?.dtype}:${form.n},${form.c}`;
     return `${of}|${shapes.c},${shapes.input.join()}|${accumulator}`;
   }
 
