@@ -1,7 +1,9 @@
-// The memory of tensors: one typed array, shared by the views on it, with the version that makes caching by identity safe.
-import { DTYPES, type DType, type TypedArray } from './dtype';
+// The memory of tensors: one typed array or one buffer of a GPU, shared by the views on it, with the version that makes caching by identity
+// safe.
+import { backend, type Device, isDeviceBuffer, onHost } from './device';
+import { DTYPES, type DType } from './dtype';
 import { BackendError, DisposedError } from './errors';
-import { native } from './native';
+import { type Memory, native } from './native';
 
 export class Storage {
   /** Raised by every in-place operation. */
@@ -12,17 +14,19 @@ export class Storage {
   readers = 0;
   /** Tensors on this memory; at 0 it is released. */
   private owners = 0;
-  private array: TypedArray | null;
+  private array: Memory | null;
   /** What caches know the memory by: itself, or the memory that freeze() was called on. */
   readonly origin: Storage;
 
-  constructor(array: TypedArray, origin?: Storage) {
+  constructor(array: Memory, origin?: Storage) {
     this.array = array;
     this.origin = origin ?? this;
   }
 
-  static allocate(size: number, dtype: DType, op: string): Storage {
+  /** Memory for `size` elements; on the host zeros, elsewhere undefined contents. */
+  static allocate(size: number, dtype: DType, op: string, device: Device = 'cpu'): Storage {
     const { array: ArrayType, lanes, bytes } = DTYPES[dtype];
+    if (!onHost(device)) return new Storage(backend(device).allocate(size * bytes, size * lanes));
     try {
       return new Storage(new ArrayType(size * lanes));
     } catch {
@@ -30,8 +34,8 @@ export class Storage {
     }
   }
 
-  /** The array, checked to have `length` elements still. */
-  read(length: number, op: string): TypedArray {
+  /** The memory, checked to have `length` array elements still. */
+  read(length: number, op: string): Memory {
     if (this.array === null) throw new DisposedError(`${op}: the tensor was disposed`);
     if (this.array.length < length) {
       throw new DisposedError(
@@ -57,30 +61,31 @@ export class Storage {
    */
   freeze(op: string): { storage: Storage; release: () => void } {
     const array = this.read(0, op);
-    const frozen = this.shared ? new Storage(array.slice()) : new Storage(array, this);
+    const frozen = this.shared && !isDeviceBuffer(array) ? new Storage(array.slice()) : new Storage(array, this);
     frozen.shared = this.shared;
     frozen.version = this.version;
     frozen.readers = 1; // it is never the one to free the array
     return { storage: frozen, release: this.shared ? () => {} : this.acquire() };
   }
 
-  /** The array, to be written in place: the version rises; a running async op keeps the old contents. */
-  write(length: number, op: string): TypedArray {
+  /** The memory, to be written in place: the version rises; a running async op keeps the old contents. */
+  write(length: number, op: string): Memory {
     const array = this.apartFromReaders(length, op);
     this.version++;
     return array;
   }
 
-  /** The array for someone outside, who may write it at any time from now on; a running async op keeps the old contents. */
-  share(length: number, op: string): TypedArray {
+  /** The memory for someone outside, who may write it at any time from now on; a running async op keeps the old contents. */
+  share(length: number, op: string): Memory {
     const array = this.apartFromReaders(length, op);
     this.shared = true;
     return array;
   }
 
-  private apartFromReaders(length: number, op: string): TypedArray {
+  private apartFromReaders(length: number, op: string): Memory {
     let array = this.read(length, op);
-    if (this.readers > 0 && !this.shared) {
+    // A GPU runs what is given to it in order: who reads now reads before a later write.
+    if (this.readers > 0 && !this.shared && !isDeviceBuffer(array)) {
       array = array.slice();
       this.array = array;
       this.readers = 0;
@@ -103,9 +108,11 @@ export class Storage {
 
   /** One owner less; the last one releases the memory at once, unless someone outside or a running op still has the array. */
   disown(): void {
-    if (--this.owners > 0 || this.array === null) return;
-    const { buffer } = this.array;
+    const { array } = this;
+    if (--this.owners > 0 || array === null) return;
     this.array = null;
-    if (!this.shared && this.readers === 0 && buffer instanceof ArrayBuffer) native.release(buffer);
+    if (isDeviceBuffer(array)) {
+      if (this.origin === this) array.dispose();
+    } else if (!this.shared && this.readers === 0 && array.buffer instanceof ArrayBuffer) native.release(array.buffer);
   }
 }

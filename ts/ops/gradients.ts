@@ -3,7 +3,7 @@ import { gradientsOf, leavesOf } from '../autograd';
 import { withContext } from '../context';
 import { DTYPES } from '../dtype';
 import { DTypeError, ShapeError } from '../errors';
-import { checkTensor, describe, empty, formatShape, Tensor } from '../tensor';
+import { checkTensor, describe, formatShape, Tensor, zeroed } from '../tensor';
 
 type Same<T extends readonly Tensor[]> = { -readonly [K in keyof T]: Tensor };
 
@@ -43,7 +43,7 @@ export function valueAndGrad(
   }
 }
 
-const zerosLike = (t: Tensor) => empty(t.shape, t.dtype, t.device);
+const zerosLike = (t: Tensor) => zeroed(t.shape, t.dtype, t.device);
 
 function checkValue(op: string, value: unknown): asserts value is Tensor {
   if (!(value instanceof Tensor)) {

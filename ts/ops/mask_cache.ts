@@ -1,11 +1,12 @@
 // Prepared masks of one layer, kept by the identity and version of the mask's memory, never by its shape alone.
 import { untracked } from '../context';
+import type { Device } from '../device';
 import { DTYPES, type DType } from '../dtype';
 import type { Storage } from '../storage';
 import type { Tensor } from '../tensor';
 import type { ConvShapes, ConvSpec } from './conv_geometry';
 import { sameShape } from './kernels';
-import { type CountedHoles, type CountSpec, holesSteps, maskForm } from './mask_ratio';
+import { type CountedHoles, type CountSpec, type HolesOf, holesSteps, maskForm } from './mask_ratio';
 import type { FindHoles } from './partial_conv';
 import type { Steps } from './steps';
 
@@ -48,6 +49,7 @@ interface Recent {
   readonly version: number;
   readonly shape: readonly number[];
   readonly dtype: DType;
+  readonly device: Device;
   readonly shapes: ConvShapes;
   readonly entry: Entry;
 }
@@ -76,18 +78,18 @@ export class MaskCache {
   }
 
   /** The prepared mask: from the cache, or the steps that compute it. */
-  readonly find: FindHoles = (shapes, dtype, mask) => {
-    if (this.recent !== null && this.isRecent(this.recent, shapes, dtype, mask)) return this.hit(this.recent.entry, mask);
-    const key = this.keyOf(shapes, DTYPES[dtype].accumulator, mask);
+  readonly find: FindHoles = (shapes, of, mask) => {
+    if (this.recent !== null && this.isRecent(this.recent, shapes, of, mask)) return this.hit(this.recent.entry, mask);
+    const key = this.keyOf(shapes, of, mask);
     if (key === null) {
       this.misses++;
-      return holesSteps(this.spec, this.count, shapes, dtype, mask);
+      return holesSteps(this.spec, this.count, shapes, of, mask);
     }
     const known = this.entries.get(key);
-    if (known === undefined) return this.compute(key, shapes, dtype, mask);
+    if (known === undefined) return this.compute(key, shapes, of, mask);
     this.entries.delete(key);
     this.entries.set(key, known);
-    this.remember(known, shapes, dtype, mask);
+    this.remember(known, shapes, of, mask);
     return this.hit(known, mask);
   };
 
@@ -96,37 +98,37 @@ export class MaskCache {
     return borrowed ? { ...holes, mask } : holes;
   }
 
-  private *compute(key: string, shapes: ConvShapes, dtype: DType, mask: Tensor | null): Steps<CountedHoles> {
+  private *compute(key: string, shapes: ConvShapes, of: HolesOf, mask: Tensor | null): Steps<CountedHoles> {
     this.misses++;
-    const holes = yield* keep(holesSteps(this.spec, this.count, shapes, dtype, mask));
+    const holes = yield* keep(holesSteps(this.spec, this.count, shapes, of, mask));
     this.add(key, holes, mask);
     return holes;
   }
 
-  private isRecent(recent: Recent, shapes: ConvShapes, dtype: DType, mask: Tensor | null): boolean {
-    if (recent.shapes !== shapes || recent.dtype !== dtype) return false;
+  private isRecent(recent: Recent, shapes: ConvShapes, { dtype, device }: HolesOf, mask: Tensor | null): boolean {
+    if (recent.shapes !== shapes || recent.dtype !== dtype || recent.device !== device) return false;
     if (mask === null) return recent.id === 0;
     const { shared, version } = mask.storage;
     return !shared && recent.id === identity(mask.storage) && recent.version === version && sameShape(recent.shape, mask.shape);
   }
 
-  private remember(entry: Entry, shapes: ConvShapes, dtype: DType, mask: Tensor | null): void {
+  private remember(entry: Entry, shapes: ConvShapes, { dtype, device }: HolesOf, mask: Tensor | null): void {
     const of =
       mask === null
         ? { id: 0, version: 0, shape: NO_SHAPE }
         : { id: identity(mask.storage), version: mask.storage.version, shape: mask.shape };
-    this.recent = { ...of, dtype, shapes, entry };
+    this.recent = { ...of, dtype, device, shapes, entry };
   }
 
   /**
    * null where the mask must not be remembered: somebody outside may change it unseen.
    * @throws ShapeError if the mask does not fit x: a known mask is checked against every x
    */
-  private keyOf(shapes: ConvShapes, accumulator: string, mask: Tensor | null): string | null {
+  private keyOf(shapes: ConvShapes, { dtype, device }: HolesOf, mask: Tensor | null): string | null {
     const form = mask === null ? { n: 1, c: 1 } : maskForm(this.spec, shapes, mask.shape, this.count.multiChannel);
     if (mask?.storage.shared) return null;
     const of = mask === null ? 'none' : `${identity(mask.storage)}:${mask.storage.version}:${mask.dtype}:${form.n},${form.c}`;
-    return `${of}|${shapes.c},${shapes.input.join()}|${accumulator}`;
+    return `${of}|${shapes.c},${shapes.input.join()}|${DTYPES[dtype].accumulator}|${device}`;
   }
 
   private add(key: string, holes: CountedHoles, mask: Tensor | null): void {

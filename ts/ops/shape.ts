@@ -4,7 +4,7 @@ import { record } from '../autograd';
 import { checkDevice, type Device, looksLikeDevice } from '../device';
 import { type DType, isDType, promote } from '../dtype';
 import { DeviceError, DTypeError, ShapeError } from '../errors';
-import { checkShape, checkTensor, describe, empty, formatShape, sizeOf, type Tensor } from '../tensor';
+import { checkShape, checkTensor, describe, empty, formatShape, sizeOf, type Tensor, transferred, zeroed } from '../tensor';
 import { cast } from './elementwise';
 import { castTo, checkDim, copyOf, copyView, denseStrides, expandTo, gather, sumTo } from './kernels';
 
@@ -96,7 +96,7 @@ export function slice(x: Tensor, dim: number, start = 0, end?: number, step = 1)
   const view = { offset: first * (strides[d] as number), strides: strides.with(d, (strides[d] as number) * step) };
   const shape = full.with(d, Math.max(0, Math.ceil((last - first) / step)));
   return record('slice', gather('slice', x, shape, view), [x], [], (g) => {
-    const gradX = empty([...full], g.dtype, g.device, 'slice');
+    const gradX = zeroed([...full], g.dtype, g.device, 'slice');
     copyView('slice', shape, g, { offset: 0, strides: denseStrides(shape) }, gradX, view);
     return [gradX];
   });
@@ -216,6 +216,7 @@ export function to(x: Tensor, target: Device | DType): Tensor {
   checkTensor(x, 'to');
   if (isDType(target)) return cast(x, target);
   if (!looksLikeDevice(target)) throw new DTypeError(`to: expected a device or a dtype, but got ${describe(target)}`);
-  checkDevice(target);
-  return x;
+  const device = checkDevice(target);
+  const { device: from } = x;
+  return device === from ? x : record('to', transferred(x, device), [x], [], (g) => [transferred(g, from)]);
 }
