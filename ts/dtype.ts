@@ -15,7 +15,7 @@ export interface DTypeInfo {
   /** Array elements for one number: 2 where complex (interleaved re, im). */
   readonly lanes: 1 | 2;
   readonly bytes: number;
-  readonly array: new (length: number) => TypedArray;
+  readonly array: { new (length: number): TypedArray; new (buffer: ArrayBuffer): TypedArray };
   /** The dtype that sums are kept in, and that ratios of a mask have. */
   readonly accumulator: 'float32' | 'float64';
   /** The real dtype of the same precision (itself where real). */

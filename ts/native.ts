@@ -66,6 +66,7 @@ export interface Native {
   setSimd(level: string): boolean;
   setAllowTF32(allow: boolean): void;
   release(buffer: ArrayBuffer): void;
+  adviseHugePages(buffer: ArrayBuffer): void;
 
   /** The CUDA addon's devices; the CPU addon has none. */
   deviceCount(): number;
@@ -188,7 +189,7 @@ export type MaskRatioArgs = [
   ...updated: [Buffer, number],
 ];
 
-const ABI = 2;
+const ABI = 3;
 
 function findRoot(from: string): string {
   for (let folder = from; ; folder = dirname(folder)) {

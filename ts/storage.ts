@@ -5,6 +5,9 @@ import { DTYPES, type DType } from './dtype';
 import { BackendError, DisposedError } from './errors';
 import { type Memory, native } from './native';
 
+/** Bytes from which memory is asked for in huge pages: as NumPy does. */
+const LEAST_HUGE = 4 << 20;
+
 export class Storage {
   /** Raised by every in-place operation. */
   version = 0;
@@ -23,12 +26,28 @@ export class Storage {
     this.origin = origin ?? this;
   }
 
-  /** Memory for `size` elements; on the host zeros, elsewhere undefined contents. */
-  static allocate(size: number, dtype: DType, op: string, device: Device = 'cpu'): Storage {
-    const { array: ArrayType, lanes, bytes } = DTYPES[dtype];
-    if (!onHost(device)) return new Storage(backend(device).allocate(size * bytes, size * lanes));
+  /**
+   * New memory, its contents not set unless `zeroed`: an op writes all of its result, and clearing it first would be a pass of its own.
+   * @throws BackendError if it cannot be had
+   */
+  static allocate(size: number, dtype: DType, op: string, zeroed = false, device: Device = 'cpu'): Storage {
+    return onHost(device) ? Storage.inArray(size, dtype, op, zeroed) : Storage.inBuffer(size, dtype, zeroed, device);
+  }
+
+  private static inBuffer(size: number, dtype: DType, zeroed: boolean, device: Device): Storage {
+    const { lanes, bytes, code } = DTYPES[dtype];
+    const addon = backend(device);
+    const buffer = addon.allocate(size * bytes, size * lanes);
+    if (zeroed) addon.fill(0, 0, buffer, code);
+    return new Storage(buffer);
+  }
+
+  private static inArray(size: number, dtype: DType, op: string, zeroed: boolean): Storage {
+    const { array: ArrayType, bytes } = DTYPES[dtype];
     try {
-      return new Storage(new ArrayType(size * lanes));
+      const buffer = zeroed ? new ArrayBuffer(size * bytes) : Buffer.allocUnsafeSlow(size * bytes).buffer;
+      if (buffer.byteLength >= LEAST_HUGE) native.adviseHugePages(buffer);
+      return new Storage(new ArrayType(buffer));
     } catch {
       throw new BackendError(`${op}: out of memory: ${size} elements of ${dtype} (${size * bytes} bytes) cannot be allocated`);
     }

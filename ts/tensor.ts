@@ -214,17 +214,16 @@ function arrayOf(size: number, dtype: DType): TypedArray {
   return new ArrayType(size * lanes);
 }
 
-/** A new tensor for an op's result. Its contents are undefined until they are written (on the host they are zeros). */
+/** A new tensor for an op that writes all of it: until then its contents are whatever the memory held. */
 export function empty(shape: readonly number[], dtype: DType, device: Device = 'cpu', op = 'empty'): Tensor {
   const place = onHost(device) ? device : checkDevice(device);
-  return new Tensor(Storage.allocate(sizeOf(shape), dtype, op, place), shape, dtype, place);
+  return new Tensor(Storage.allocate(sizeOf(shape), dtype, op, false, place), shape, dtype, place);
 }
 
 /** A new tensor of zeros. */
 export function zeroed(shape: readonly number[], dtype: DType, device: Device = 'cpu', op = 'zeros'): Tensor {
-  const t = empty(shape, dtype, device, op);
-  if (!onHost(t.device)) backend(t.device).fill(0, 0, t.raw(op), t.code);
-  return t;
+  const place = onHost(device) ? device : checkDevice(device);
+  return new Tensor(Storage.allocate(sizeOf(shape), dtype, op, true, place), shape, dtype, place);
 }
 
 /**

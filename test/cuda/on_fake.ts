@@ -52,5 +52,8 @@ export function needsFakeCuda(): void {
     fakeAddon().fake.set('devices', 2);
     useCudaAddon(fakePath);
   });
+  afterEach(() => {
+    for (const name of ['failLaunch', 'failExecute', 'failLate'] as const) fake.set(name, 0);
+  });
   after(() => useCudaAddon(null));
 }

@@ -2,7 +2,7 @@
 import { backend } from '../device';
 import { DTYPES, type DType } from '../dtype';
 import type { Fields } from '../native';
-import { empty, sizeOf, type Tensor } from '../tensor';
+import { empty, sizeOf, type Tensor, zeroed } from '../tensor';
 import { type ConvShapes, type ConvSpec, geometryFields, type HoleSizes } from './conv_geometry';
 import { castTo } from './kernels';
 import { foldPads, padAll } from './pad';
@@ -76,5 +76,5 @@ export function backwardWeight(
   const inputs = [...operand(x, spec.op), ...operand(mask, spec.op), dy.raw(spec.op), dy.code] as const;
   const holes = [...operand(ratio, spec.op), ...operand(updated, spec.op)] as const;
   backend(dy.device).convBackwardWeight(g, ...inputs, ...holes, ...operand(dw, spec.op), ...operand(db, spec.op));
-  return [dw ?? (weight && empty(weight, dy.dtype, dy.device, spec.op)), db];
+  return [dw ?? (weight && zeroed(weight, dy.dtype, dy.device, spec.op)), db];
 }

@@ -28,7 +28,7 @@ function pack(g: Fields, pass: number, weight: Tensor, dtype: DType): Tensor {
   const addon = backend(weight.device);
   const { accumulator } = DTYPES[dtype];
   const size = addon.packedSize(g, pass);
-  const packed = new Tensor(Storage.allocate(size, accumulator, 'conv', weight.device), [size], accumulator, weight.device);
+  const packed = new Tensor(Storage.allocate(size, accumulator, 'conv', false, weight.device), [size], accumulator, weight.device);
   const from = castTo(weight, dtype, 'conv');
   addon.convPackWeight(g, pass, from.raw('conv'), from.code, packed.raw('conv'), packed.code);
   if (from !== weight) from.dispose();

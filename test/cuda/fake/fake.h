@@ -14,12 +14,15 @@ struct State {
   int64_t devices = 1;
   int64_t memory = int64_t{1} << 32;  // of a device
   int64_t used = 0;
-  int64_t launches = 0, allocations = 0, executions = 0, plans = 0, uploads = 0, waits = 0;
+  int64_t launches = 0, allocations = 0, executions = 0, plans = 0, uploads = 0;
   int64_t fail_launch = 0;   // the n-th launch from now on fails (0: none)
   int64_t fail_execute = 0;  // the same for cuDNN
   int64_t fail_late = 0;     // the n-th piece of work from now on fails when it runs: whoever waits for it is told
 };
 State& state();
+
+// How often the calling thread has waited for work.
+int64_t& waits();
 
 // Counts a launch and checks what every launch must keep: a stream, at least one block, no more blocks than elements need. Returns a
 // cudaError_t.

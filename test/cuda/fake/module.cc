@@ -16,7 +16,7 @@ int64_t* field(const std::string& name) {
       {"executions", &s.executions},
       {"plans", &s.plans},
       {"uploads", &s.uploads},
-      {"waits", &s.waits},
+      {"waits", &fake::waits()},
       {"failLaunch", &s.fail_launch},
       {"failExecute", &s.fail_execute},
       {"failLate", &s.fail_late},

@@ -113,6 +113,11 @@ State& state() {
   return all;
 }
 
+int64_t& waits() {
+  static thread_local int64_t count = 0;
+  return count;
+}
+
 int count_launch(unsigned blocks, CUstream_st* stream, int64_t n) {
   const std::lock_guard lock(mutex);
   State& s = state();
@@ -168,7 +173,7 @@ void destroy_stream(Stream stream) {
 
 void synchronize(Stream stream) {
   const std::lock_guard lock(mutex);
-  ++fake::state().waits;
+  ++fake::waits();
   fake::run_until(*stream, stream->given);
   fake::report(*stream, "cudaStreamSynchronize");
 }
@@ -248,7 +253,7 @@ bool done(Event event) {
 
 void wait(Event event) {
   const std::lock_guard lock(mutex);
-  ++fake::state().waits;
+  ++fake::waits();
   fake::run_until(*event->stream, event->until);
   fake::report(*event->stream, "cudaEventSynchronize");
 }
