@@ -61,7 +61,8 @@ Napi::Value advise_huge_pages(const Napi::CallbackInfo& info) {
   auto buffer = info[0].As<Napi::ArrayBuffer>();
   const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE)), begin = reinterpret_cast<std::uintptr_t>(buffer.Data());
   const std::uintptr_t first = (begin + page - 1) & ~(page - 1), end = (begin + buffer.ByteLength()) & ~(page - 1);
-  if (first < end) madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);  // a kernel that cannot says so, and nothing is lost
+  if (first < end)
+    madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);  // a kernel that cannot says so, and nothing is lost
 #endif
   return info.Env().Undefined();
 }
