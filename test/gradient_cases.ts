@@ -3,7 +3,7 @@ import * as api from '../ts';
 import { BatchNorm1d, ConvModern1d, type DType, type Module, type Tensor } from '../ts';
 import { generate } from './goldens/load';
 import type { Values } from './reference';
-import { toTensor } from './support/tensors';
+import { testDevice, toTensor } from './support/tensors';
 
 export interface GradientCase {
   /** The exported function or class that it stands for. */
@@ -143,12 +143,12 @@ for (const options of ALL_OPTIONS) {
   add('conv1d', text, [[2, 4, 9], [4, c, 3], [4]], (x, w, b) => api.conv1d(x, w, b, options));
   add('conv2d', text, [[1, 4, 5, 6], [2, c, 3, 2], [2]], (x, w, b) => api.conv2d(x, w, b, options));
   for (const multiChannel of [false, true]) {
-    const m1 = multiChannel ? mask(2, 4, 9) : mask(2, 1, 9);
-    const m2 = multiChannel ? mask(1, 4, 5, 6) : mask(5, 6);
+    const m1 = () => (multiChannel ? mask(2, 4, 9) : mask(2, 1, 9));
+    const m2 = () => (multiChannel ? mask(1, 4, 5, 6) : mask(5, 6));
     const what = `${text}, ${multiChannel ? 'a mask per channel' : 'one mask'}`;
-    add('partialConv1d', what, [[2, 4, 9], [4, c, 3], [4]], (x, w, b) => api.partialConv1d(x, m1, w, b, { ...options, multiChannel }));
+    add('partialConv1d', what, [[2, 4, 9], [4, c, 3], [4]], (x, w, b) => api.partialConv1d(x, m1(), w, b, { ...options, multiChannel }));
     add('partialConv2d', what, [[1, 4, 5, 6], [2, c, 3, 2], [2]], (x, w, b) =>
-      api.partialConv2d(x, m2, w, b, { ...options, multiChannel }),
+      api.partialConv2d(x, m2(), w, b, { ...options, multiChannel }),
     );
   }
 }
@@ -182,8 +182,12 @@ for (const [name, conv, x, w, m] of [
   ['maskedConv1d', api.maskedConv1d, [2, 4, 9], [4, 2, 3], [2, 4, 9]],
   ['maskedConv2d', api.maskedConv2d, [1, 4, 5, 6], [4, 2, 2, 3], [5, 6]],
 ] as const) {
-  const weight = constant('fine', [...w]);
-  add(name, 'with a mask', [[...x], [4]], (x, b) => conv(x, mask(...m), weight, b, { padding: 2, groups: 2, dilation: 2 })[0]);
+  add(
+    name,
+    'with a mask',
+    [[...x], [4]],
+    (x, b) => conv(x, mask(...m), constant('fine', [...w]), b, { padding: 2, groups: 2, dilation: 2 })[0],
+  );
   add(name, 'without', [[...x], [...w], [4]], (x, w, b) => conv(x, null, w, b, { padding: 2, groups: 2, stride: 2 })[0]);
 }
 
@@ -292,7 +296,7 @@ function layer<M extends Module>(
   forward: (layer: M, x: Tensor) => Tensor,
   tolerance?: number,
 ): void {
-  const inDouble = () => make().to('float64');
+  const inDouble = () => make().to('float64').to(testDevice());
   const parameters = inDouble()
     .parameters()
     .map((p) => scaled(input(p.shape), 0.5));

@@ -89,7 +89,7 @@ describe('contents', () => {
 
   it('stay what a running async op read, while an in-place operation goes on', () => {
     const x = tensor([1, 2]);
-    const before = x.raw('test');
+    const before = x.hostArray('test');
     const release = x.storage.acquire();
     x.add_(1);
     expect([...before], 'the reader keeps the old contents').to.deep.equal([1, 2]);
@@ -104,7 +104,7 @@ describe('contents', () => {
 describe('dispose', () => {
   it('frees the memory at once and makes any use a DisposedError', async () => {
     const x = tensor([1, 2]);
-    const array = x.raw('test');
+    const array = x.hostArray('test');
     x.dispose();
     x.dispose();
     expect([x.disposed, array.length]).to.deep.equal([true, 0]);
@@ -141,7 +141,7 @@ describe('dispose', () => {
     x.dispose();
     expect([...data]).to.deep.equal([1, 2]);
     const y = tensor([3, 4]);
-    const array = y.raw('test');
+    const array = y.hostArray('test');
     y.storage.acquire();
     y.dispose();
     expect([...array]).to.deep.equal([3, 4]);

@@ -1,7 +1,7 @@
 // Reverse-mode differentiation: ops record a node on their output; backward() runs the nodes in reverse and frees what they saved.
 import { checkFunction, context, untracked, withContext } from './context';
 import { isComplex } from './dtype';
-import { DTypeError, ShapeError } from './errors';
+import { DeviceError, DTypeError, ShapeError } from './errors';
 import { checkOptions } from './options';
 import { checkTensor, describe, formatShape, Tensor } from './tensor';
 
@@ -163,7 +163,7 @@ function accumulateLeaf(leaf: Tensor, { grad, owned }: Travelling): void {
  * @param gradOutput gradient of the final result with respect to `output`, of its shape and dtype; may be left out for one element
  * @param options.retainGraph keeps what the ops saved, so that backward() can run again
  * @throws ShapeError if output does not require gradients, the gradient's shape differs, or the graph was freed; DTypeError if the
- * gradient's dtype differs
+ * gradient's dtype differs, DeviceError if its device does
  */
 export function backward(output: Tensor, gradOutput?: Tensor, options: { retainGraph?: boolean } = {}): void {
   checkTensor(output, 'backward');
@@ -184,6 +184,8 @@ export function backward(output: Tensor, gradOutput?: Tensor, options: { retainG
     if (String(gradOutput.shape) !== String(output.shape)) {
       throw new ShapeError(`backward: expected a gradient of shape ${formatShape(output.shape)}, but got ${describe(gradOutput)}`);
     }
+    if (gradOutput.device !== output.device)
+      throw new DeviceError(`backward: expected a gradient on ${output.device}, where the tensor is, but got one on ${gradOutput.device}`);
     if (gradOutput.dtype !== output.dtype)
       throw new DTypeError(`backward: expected a gradient of dtype ${output.dtype}, but got ${describe(gradOutput)}`);
   }

@@ -5,7 +5,7 @@ import { DTypeError, ShapeError } from './errors';
 import { checkOptions } from './options';
 import { normal, uniform } from './random';
 import { checkScalar, type Scalar } from './scalar';
-import { checkShape, checkTensor, describe, empty, type Tensor, zeroed } from './tensor';
+import { checkShape, checkTensor, describe, empty, type Tensor, transferred, zeroed } from './tensor';
 
 export interface CreateOptions {
   readonly dtype?: DType;
@@ -38,11 +38,11 @@ export function checkCreateOptions(op: string, options: unknown, known: readonly
 
 export const toShape = (op: string, shape: unknown): number[] => checkShape(typeof shape === 'number' ? [shape] : shape, op);
 
-/** A zero tensor as the options say, for its contents to be written. */
+/** A tensor as the options say, its contents written by `write`, or zeros. */
 function create(op: string, shape: unknown, options: unknown, defaultDtype: DType, write?: (t: Tensor) => void): Tensor {
   const sizes = toShape(op, shape);
   const { dtype = defaultDtype, device, requiresGrad } = checkCreateOptions(op, options);
-  const t = zeroed(sizes, dtype, device, op);
+  const t = (write === undefined ? zeroed : empty)(sizes, dtype, device, op);
   try {
     write?.(t);
     t.requiresGrad = requiresGrad as boolean;
@@ -133,10 +133,11 @@ export function arange(...args: unknown[]): Tensor {
       for (const value of count > 0 ? [start, start + step * (count - 1)] : []) checkScalar('arange', value, t.dtype);
     }
     const values = empty([count], 'float64', 'cpu', 'arange');
-    const array = values.raw('arange');
+    const array = values.hostArray('arange');
     for (let i = 0; i < count; i++) array[i] = start + step * i;
-    backend(t.device).cast(array, values.code, t.raw('arange'), t.code);
-    values.dispose();
+    const there = transferred(values, t.device, 'arange');
+    backend(t.device).cast(there.raw('arange'), there.code, t.raw('arange'), t.code);
+    for (const made of [values, there]) made.dispose();
   });
 }
 

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { describe } from './describe';
 import { DeviceError, ShapeError } from './errors';
-import { addonPath, type Native, native, packageRoot } from './native';
+import { addonPath, type DeviceBuffer, loadCuda, type Memory, type Native, native, packageRoot } from './native';
 
 export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
 
@@ -13,32 +13,109 @@ export interface DeviceInfo {
   readonly name: string;
 }
 
-const CUDA_ABSENT = 'this build has no CUDA backend';
+/** The CUDA addon: loaded at the first use of a CUDA device. */
+interface Cuda {
+  /** null where it cannot be loaded. */
+  readonly addon: Native | null;
+  readonly path: string | null;
+  /** Number of GPUs, and why it is 0. */
+  readonly count: number;
+  readonly reason: string;
+  /** The GPU that ops run on now; -1 before the first. */
+  selected: number;
+}
+
+let known: Cuda | null = null;
+
+function findCuda(path: string | null): Cuda {
+  const loaded = loadCuda(path);
+  if (typeof loaded === 'string') return { addon: null, path: null, count: 0, reason: loaded, selected: -1 };
+  const { addon } = loaded;
+  if (addon.device !== 'cuda') return { addon: null, path: null, count: 0, reason: `${loaded.path} is no CUDA addon`, selected: -1 };
+  addon.setAllowTF32(allowTF32);
+  const count = addon.deviceCount();
+  return { addon, path: loaded.path, count, reason: count === 0 ? addon.deviceAbsence() : '', selected: -1 };
+}
+
+function cuda(): Cuda {
+  known ??= findCuda(null);
+  return known;
+}
+
+/** @internal For tests: another CUDA addon from now on; null: where it is looked for. Tensors of the one before must not be used again. */
+export function useCudaAddon(path: string | null): void {
+  known = path === null ? null : findCuda(path);
+}
+
+/** 0 for 'cuda', which is the first GPU. */
+const indexOf = (device: Device): number => Number(device.slice('cuda:'.length));
+
+function checkCuda(device: string): Device {
+  const { count, reason } = cuda();
+  const index = Number(device.slice('cuda:'.length));
+  if (index < count) return index === 0 ? 'cuda' : `cuda:${index}`;
+  const why = count === 0 ? reason : `this machine has ${count} CUDA device${count === 1 ? '' : 's'} (${names(count).join(', ')})`;
+  throw new DeviceError(`device: '${device}' is not available: ${why}${why.endsWith('.') ? '' : '.'} Use device: 'cpu'.`);
+}
+
+const names = (count: number): Device[] => Array.from({ length: count }, (_, i): Device => (i === 0 ? 'cuda' : `cuda:${i}`));
 
 /**
- * A validated device name; undefined and null mean 'cpu'.
+ * A validated device name; undefined and null mean 'cpu', 'cuda:0' is 'cuda'.
  * @throws DeviceError if the device is unknown or not available here
  */
 export function checkDevice(device: unknown): Device {
   if (device === undefined || device === null || device === 'cpu') return 'cpu';
-  if (typeof device === 'string' && /^cuda(:\d+)?$/.test(device)) {
-    throw new DeviceError(`device: '${device}' is not available: ${CUDA_ABSENT}. Use device: 'cpu'.`);
-  }
+  if (typeof device === 'string' && /^cuda(:\d+)?$/.test(device)) return checkCuda(device);
   throw new DeviceError(`device: expected 'cpu', 'cuda' or 'cuda:<index>', but got ${describe(device)}`);
 }
 
 /** True for a string that names a device, available or not. */
 export const looksLikeDevice = (value: unknown): boolean => typeof value === 'string' && /^(cpu|cuda(:.*)?)$/.test(value);
 
-/** The addon that computes on a device. */
-export const backend = (_device: Device): Native => native;
+/** True where tensors of a device are arrays that JavaScript sees. */
+export const onHost = (device: Device): boolean => device === 'cpu';
+
+/** The addon that computes on a device, with that device selected. */
+export const backend = (device: Device): Native => (device === 'cpu' ? native : cudaBackend(device));
+
+function cudaBackend(device: Device): Native {
+  const found = cuda();
+  if (found.addon === null) throw new DeviceError(`device: '${device}' is not available: ${found.reason}`);
+  const index = indexOf(device);
+  if (index !== found.selected) {
+    found.addon.selectDevice(index);
+    found.selected = index;
+  }
+  return found.addon;
+}
+
+/** True for memory of a device that is not the host. */
+export const isDeviceBuffer = (memory: Memory): memory is DeviceBuffer => !ArrayBuffer.isView(memory);
+
+/** What a packed weight depends on besides its geometry: the instruction set, or the kind of float32 multiplications. */
+export const packing = (device: Device): string => (device === 'cpu' ? native.getSimd() : allowTF32 ? 'tf32' : 'float32');
 
 /** True if a CUDA device can be used. */
-export const hasCuda = (): boolean => false;
+export const hasCuda = (): boolean => cuda().count > 0;
 
 /** The devices that can be used here, the CPU first. */
 export function devices(): DeviceInfo[] {
-  return [{ device: 'cpu', name: `${native.getSimd()}, ${native.getThreads()} threads` }];
+  const { addon, count } = cuda();
+  const gpus = names(count).map((device, i) => ({ device, name: addon?.deviceName(i) ?? '' }));
+  return [{ device: 'cpu', name: `${native.getSimd()}, ${native.getThreads()} threads` }, ...gpus];
+}
+
+export interface CudaInfo {
+  readonly available: boolean;
+  /** Why it is not available, and what to do; '' where it is. */
+  readonly reason: string;
+  /** Path of the loaded CUDA addon, or null. */
+  readonly addon: string | null;
+  /** Version and place of cuDNN, or why it cannot be used; '' without the addon. */
+  readonly cudnn: string;
+  /** Names of the GPUs. */
+  readonly devices: readonly string[];
 }
 
 export interface Info {
@@ -50,19 +127,26 @@ export interface Info {
   /** Instruction set that the CPU engine uses: 'avx512', 'avx2', 'neon' or 'baseline'. */
   readonly simd: string;
   readonly threads: number;
-  readonly cuda: { readonly available: boolean; readonly reason: string };
+  readonly cuda: CudaInfo;
 }
 
-/** Versions, paths and what the engine runs on; says why CUDA is absent. */
+/** Versions, paths and what the engine runs on; what CUDA sees, or why it is absent and what to do. */
 export function info(): Info {
   const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string };
+  const { addon, path, count, reason } = cuda();
   return {
     version,
     node: process.version,
     addon: addonPath,
     simd: native.getSimd(),
     threads: native.getThreads(),
-    cuda: { available: false, reason: CUDA_ABSENT },
+    cuda: {
+      available: count > 0,
+      reason,
+      addon: path,
+      cudnn: addon?.deviceLibraries() ?? '',
+      devices: names(count).map((_, i) => addon?.deviceName(i) ?? ''),
+    },
   };
 }
 
@@ -85,11 +169,12 @@ export const getNumThreads = (): number => native.getThreads();
 
 /**
  * Allows CUDA convolutions of float32 tensors to run in TF32 (10-bit mantissa). It has no effect on the CPU.
- * @throws DTypeError if flag is not a boolean
+ * @throws ShapeError if flag is not a boolean
  */
 export function setAllowTF32(flag: boolean): void {
   if (typeof flag !== 'boolean') throw new ShapeError(`setAllowTF32: expected a boolean, but got a value of type ${typeof flag}`);
   allowTF32 = flag;
+  known?.addon?.setAllowTF32(flag);
 }
 
-export let allowTF32 = true;
+let allowTF32 = true;

@@ -1,12 +1,13 @@
 // Tensors from data: numbers, nested arrays, typed arrays, other libraries' tensors; and tensors on a caller's memory.
 import { type CreateOptions, checkCreateOptions, type Shape, toShape } from './create';
-import { backend } from './device';
+import { type Device, onHost } from './device';
 import { checkDType, checkFits, DTYPES, type DType, isComplex, isDType, type TypedArray } from './dtype';
 import { DisposedError, DTypeError, ShapeError } from './errors';
+import { native } from './native';
 import { type NestedData, parseNested } from './nested';
 import { isScalar } from './scalar';
 import { Storage } from './storage';
-import { checkShape, describe, empty, formatShape, sizeOf, Tensor } from './tensor';
+import { checkShape, describe, empty, formatShape, sizeOf, Tensor, transferred } from './tensor';
 
 export interface TensorOptions extends CreateOptions {
   /** The shape, where the data's own is not meant; of as many elements. */
@@ -140,7 +141,11 @@ function fromTensorLike(
 }
 
 function read(op: string, data: unknown, wanted: DType | undefined): Source {
-  if (data instanceof Tensor) return { array: data.raw(op), arrayDtype: data.dtype, dtype: data.dtype, shape: data.shape };
+  if (data instanceof Tensor) {
+    data.raw(op);
+    const array = onHost(data.device) ? data.hostArray(op) : data.readSync();
+    return { array, arrayDtype: data.dtype, dtype: data.dtype, shape: data.shape };
+  }
   if (Array.isArray(data) || isScalar(data)) return fromNested(op, data, wanted);
   if (ArrayBuffer.isView(data)) return fromTypedArray(op, data, wanted);
   if (typeof data === 'object' && data !== null && 'data' in data && ('dims' in data || 'shape' in data)) {
@@ -176,15 +181,26 @@ export function tensor(data: TensorData, options?: TensorOptions): Tensor {
   const { shape, dtype, device, requiresGrad } = checkCreateOptions('tensor', options, ['shape']);
   const source = read('tensor', data, dtype);
   const sizes = shape === undefined ? source.shape : fitting('tensor', toShape('tensor', shape), source);
-  const t = empty([...sizes], dtype ?? source.dtype, device, 'tensor');
+  const t = converted(source, sizes, dtype ?? source.dtype, device);
   try {
     t.requiresGrad = requiresGrad as boolean;
   } catch (error) {
     t.dispose();
     throw error;
   }
-  backend(device).cast(source.array, DTYPES[source.arrayDtype].code, t.raw('tensor'), t.code);
   return t;
+}
+
+/** A source in a dtype, on a device: converted on the host. */
+function converted(source: Source, shape: readonly number[], dtype: DType, device: Device): Tensor {
+  const t = empty([...shape], dtype, 'cpu', 'tensor');
+  native.cast(source.array, DTYPES[source.arrayDtype].code, t.raw('tensor'), t.code);
+  if (onHost(device)) return t;
+  try {
+    return transferred(t, device, 'tensor');
+  } finally {
+    t.dispose();
+  }
 }
 
 const SHARED_DTYPES: Readonly<Record<string, DType>> = {

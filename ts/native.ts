@@ -1,4 +1,4 @@
-// The one place where the addon is loaded, and the signature of everything it exports (native/addon/addon.cc).
+// The one place where the addons are loaded, and the signature of everything they export (native/addon/addon.cc).
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 
@@ -7,8 +7,19 @@ import bindings = require('bindings');
 import type { TypedArray } from './dtype';
 import { BackendError, DeviceError } from './errors';
 
-/** A buffer as native code takes it; null where an optional operand is absent. Always followed by its dtype code. */
-export type Buffer = TypedArray | null;
+/** Memory of a device that is not the host (native/addon/device_buffer.h). */
+export interface DeviceBuffer {
+  /** That of the typed array with the same contents. */
+  readonly length: number;
+  /** Frees the memory, in the order of the calls; a second call does nothing. */
+  dispose(): void;
+}
+
+/** Where the elements of a tensor are. */
+export type Memory = TypedArray | DeviceBuffer;
+
+/** Memory as native code takes it; null where an optional operand is absent. Always followed by its dtype code. */
+export type Buffer = Memory | null;
 
 /** A buffer and its dtype code. */
 export type Operand = [Buffer, number];
@@ -53,7 +64,26 @@ export interface Native {
   setThreads(count: number): void;
   getSimd(): string;
   setSimd(level: string): boolean;
+  setAllowTF32(allow: boolean): void;
   release(buffer: ArrayBuffer): void;
+
+  /** The CUDA addon's devices; the CPU addon has none. */
+  deviceCount(): number;
+  /** Why there are none. */
+  deviceAbsence(): string;
+  deviceName(index: number): string;
+  /** What is opened at run time (cuDNN): version and place, or why it cannot be. */
+  deviceLibraries(): string;
+  /** Where the next ops and allocations of this environment go. */
+  selectDevice(index: number): void;
+  /** Memory of the selected device, contents undefined; length is that of the typed array with the same contents. */
+  allocate(bytes: number, length: number): DeviceBuffer;
+  /** The whole array, to the buffer's start; the array may be changed at once. */
+  upload(array: TypedArray, dtype: number, buffer: DeviceBuffer): void;
+  /** The array's length, from the buffer's start; waits. */
+  download(array: TypedArray, dtype: number, buffer: DeviceBuffer): void;
+  /** The same off the event loop: the contents as they are at the call. */
+  downloadAsync(array: TypedArray, dtype: number, buffer: DeviceBuffer): Promise<void>;
 
   convPackWeight(g: Fields, pass: number, weight: Buffer, wd: number, packed: Buffer, pd: number): void;
   convForward(...args: ConvForwardArgs): void;
@@ -158,7 +188,7 @@ export type MaskRatioArgs = [
   ...updated: [Buffer, number],
 ];
 
-const ABI = 1;
+const ABI = 3;
 
 function findRoot(from: string): string {
   for (let folder = from; ; folder = dirname(folder)) {
@@ -177,34 +207,54 @@ function prebuiltFolder(): string {
   return platformTag();
 }
 
-/** Where the addon may be, best first: the local build, then a prebuilt one; or the one file that PARTIALCONV_ADDON names. */
-function places(): string[] {
-  const named = process.env.PARTIALCONV_ADDON;
+/** Where an addon may be, best first; or the one file that an environment variable names. */
+function places(variable: 'PARTIALCONV_ADDON' | 'PARTIALCONV_CUDA_ADDON', build: string, prebuilt: string): string[] {
+  const named = variable === 'PARTIALCONV_ADDON' ? process.env.PARTIALCONV_ADDON : process.env.PARTIALCONV_CUDA_ADDON;
   if (named) return [resolve(named)];
-  const folders = [join('build', 'Release'), join('prebuilds', prebuiltFolder())];
-  return folders.map((folder) => join(packageRoot, folder, 'partialconv.node'));
+  return [join(packageRoot, build, 'partialconv.node'), join(packageRoot, 'prebuilds', prebuiltFolder(), prebuilt)];
 }
 
-function load(): { addon: Native; path: string } {
+interface Loaded {
+  readonly addon: Native;
+  readonly path: string;
+}
+
+/** The first of the addons that can be loaded, or why none can, a line a place. */
+function loadFrom(paths: readonly string[]): Loaded | string {
   const reasons: string[] = [];
-  for (const path of places()) {
+  for (const path of paths) {
     try {
       if (!existsSync(path)) throw new Error('no such file');
       const addon = bindings({ bindings: basename(path), module_root: dirname(path), try: [['module_root', 'bindings']] }) as Native;
       if (addon.abi !== ABI) throw new Error(`it is a build of another version (ABI ${addon.abi}, expected ${ABI})`);
+      addon.setErrorClass(BackendError);
       return { addon, path };
     } catch (error) {
       reasons.push(`  ${path}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
+  return reasons.join('\n');
+}
+
+function load(): Loaded {
+  const loaded = loadFrom(places('PARTIALCONV_ADDON', join('build', 'Release'), 'partialconv.node'));
+  if (typeof loaded !== 'string') return loaded;
   throw new DeviceError(
-    `partialconv: no addon could be loaded for ${process.platform}-${process.arch}, Node ${process.version}:\n${reasons.join('\n')}\n` +
+    `partialconv: no addon could be loaded for ${process.platform}-${process.arch}, Node ${process.version}:\n${loaded}\n` +
       `Build it with "npx node-gyp rebuild" in ${packageRoot} (needs a C++20 compiler, make and python3).`,
   );
 }
 
+/** @internal The CUDA addon, from the given file or where it may be; or why it cannot be loaded and what to do. */
+export function loadCuda(path: string | null): Loaded | string {
+  const loaded = loadFrom(
+    path === null ? places('PARTIALCONV_CUDA_ADDON', join('build', 'cuda', 'Release'), 'partialconv_cuda.node') : [path],
+  );
+  if (typeof loaded !== 'string') return loaded;
+  return `the CUDA addon could not be loaded:\n${loaded}\nBuild it with "npm run setup:cuda" and "npm run build:cuda" in ${packageRoot}.`;
+}
+
 const loaded = load();
-loaded.addon.setErrorClass(BackendError);
 
 export const native: Native = loaded.addon;
 export const addonPath: string = loaded.path;

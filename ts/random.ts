@@ -1,8 +1,8 @@
 // The seeded generator of this environment (main thread or worker): PyTorch's on the CPU, bit for bit.
-import { backend } from './device';
+import { backend, isDeviceBuffer } from './device';
 import { DTYPES } from './dtype';
 import { DTypeError, ShapeError } from './errors';
-import { native } from './native';
+import { type Memory, native } from './native';
 import { describe, type Tensor } from './tensor';
 
 const STATE_WORDS = 628; // sizeof(Generator) / 4 in native/ops/random.cc
@@ -39,12 +39,25 @@ export function manualSeed(seed: number | bigint): void {
   state = seeded(Number(BigInt.asUintN(32, exact)));
 }
 
+/** Fills t with what `draw` puts into an array on the host: a seed gives the same numbers on every device. */
+function fill(t: Tensor, op: string, draw: (array: Memory) => void): void {
+  const memory = t.rawForWrite(op);
+  if (!isDeviceBuffer(memory)) {
+    draw(memory);
+    return;
+  }
+  const { array: ArrayType, lanes } = DTYPES[t.dtype];
+  const array = new ArrayType(t.size * lanes);
+  draw(array);
+  backend(t.device).upload(array, t.code, memory);
+}
+
 /** @internal Fills t (floating point or complex) with uniform numbers in [from, to); the parts of complex numbers alike. */
 export function uniform(t: Tensor, from: number, to: number, op = 'uniform'): void {
-  backend(t.device).randomUniform(from, to, generator(), DTYPES.int32.code, t.rawForWrite(op), t.code);
+  fill(t, op, (array) => native.randomUniform(from, to, generator(), DTYPES.int32.code, array, t.code));
 }
 
 /** @internal Fills t (floating point or complex) with normal numbers; a complex number's variance is shared by its parts. */
 export function normal(t: Tensor, mean: number, std: number, op = 'normal'): void {
-  backend(t.device).randomNormal(mean, std, generator(), DTYPES.int32.code, t.rawForWrite(op), t.code);
+  fill(t, op, (array) => native.randomNormal(mean, std, generator(), DTYPES.int32.code, array, t.code));
 }

@@ -1,7 +1,9 @@
-// The memory of tensors: one typed array, shared by the views on it, with the version that makes caching by identity safe.
-import { DTYPES, type DType, type TypedArray } from './dtype';
+// The memory of tensors: one typed array or one buffer of a GPU, shared by the views on it, with the version that makes caching by identity
+// safe.
+import { backend, type Device, isDeviceBuffer, onHost } from './device';
+import { DTYPES, type DType } from './dtype';
 import { BackendError, DisposedError } from './errors';
-import { native } from './native';
+import { type Memory, native } from './native';
 
 export class Storage {
   /** Raised by every in-place operation. */
@@ -12,17 +14,32 @@ export class Storage {
   readers = 0;
   /** Tensors on this memory; at 0 it is released. */
   private owners = 0;
-  private array: TypedArray | null;
+  private array: Memory | null;
   /** What caches know the memory by: itself, or the memory that freeze() was called on. */
   readonly origin: Storage;
 
-  constructor(array: TypedArray, origin?: Storage) {
+  constructor(array: Memory, origin?: Storage) {
     this.array = array;
     this.origin = origin ?? this;
   }
 
-  /** New memory, its contents not set unless `zeroed`: an op writes all of its result, and clearing it first would be a pass of its own. */
-  static allocate(size: number, dtype: DType, op: string, zeroed = false): Storage {
+  /**
+   * New memory, its contents not set unless `zeroed`: an op writes all of its result, and clearing it first would be a pass of its own.
+   * @throws BackendError if it cannot be had
+   */
+  static allocate(size: number, dtype: DType, op: string, zeroed = false, device: Device = 'cpu'): Storage {
+    return onHost(device) ? Storage.inArray(size, dtype, op, zeroed) : Storage.inBuffer(size, dtype, zeroed, device);
+  }
+
+  private static inBuffer(size: number, dtype: DType, zeroed: boolean, device: Device): Storage {
+    const { lanes, bytes, code } = DTYPES[dtype];
+    const addon = backend(device);
+    const buffer = addon.allocate(size * bytes, size * lanes);
+    if (zeroed) addon.fill(0, 0, buffer, code);
+    return new Storage(buffer);
+  }
+
+  private static inArray(size: number, dtype: DType, op: string, zeroed: boolean): Storage {
     const { array: ArrayType, bytes } = DTYPES[dtype];
     try {
       const buffer = zeroed ? new ArrayBuffer(size * bytes) : Buffer.allocUnsafeSlow(size * bytes).buffer;
@@ -32,8 +49,8 @@ export class Storage {
     }
   }
 
-  /** The array, checked to have `length` elements still. */
-  read(length: number, op: string): TypedArray {
+  /** The memory, checked to have `length` array elements still. */
+  read(length: number, op: string): Memory {
     if (this.array === null) throw new DisposedError(`${op}: the tensor was disposed`);
     if (this.array.length < length) {
       throw new DisposedError(
@@ -59,30 +76,31 @@ export class Storage {
    */
   freeze(op: string): { storage: Storage; release: () => void } {
     const array = this.read(0, op);
-    const frozen = this.shared ? new Storage(array.slice()) : new Storage(array, this);
+    const frozen = this.shared && !isDeviceBuffer(array) ? new Storage(array.slice()) : new Storage(array, this);
     frozen.shared = this.shared;
     frozen.version = this.version;
     frozen.readers = 1; // it is never the one to free the array
     return { storage: frozen, release: this.shared ? () => {} : this.acquire() };
   }
 
-  /** The array, to be written in place: the version rises; a running async op keeps the old contents. */
-  write(length: number, op: string): TypedArray {
+  /** The memory, to be written in place: the version rises; a running async op keeps the old contents. */
+  write(length: number, op: string): Memory {
     const array = this.apartFromReaders(length, op);
     this.version++;
     return array;
   }
 
-  /** The array for someone outside, who may write it at any time from now on; a running async op keeps the old contents. */
-  share(length: number, op: string): TypedArray {
+  /** The memory for someone outside, who may write it at any time from now on; a running async op keeps the old contents. */
+  share(length: number, op: string): Memory {
     const array = this.apartFromReaders(length, op);
     this.shared = true;
     return array;
   }
 
-  private apartFromReaders(length: number, op: string): TypedArray {
+  private apartFromReaders(length: number, op: string): Memory {
     let array = this.read(length, op);
-    if (this.readers > 0 && !this.shared) {
+    // A GPU runs what is given to it in order: who reads now reads before a later write.
+    if (this.readers > 0 && !this.shared && !isDeviceBuffer(array)) {
       array = array.slice();
       this.array = array;
       this.readers = 0;
@@ -105,9 +123,11 @@ export class Storage {
 
   /** One owner less; the last one releases the memory at once, unless someone outside or a running op still has the array. */
   disown(): void {
-    if (--this.owners > 0 || this.array === null) return;
-    const { buffer } = this.array;
+    const { array } = this;
+    if (--this.owners > 0 || array === null) return;
     this.array = null;
-    if (!this.shared && this.readers === 0 && buffer instanceof ArrayBuffer) native.release(buffer);
+    if (isDeviceBuffer(array)) {
+      if (this.origin === this) array.dispose();
+    } else if (!this.shared && this.readers === 0 && array.buffer instanceof ArrayBuffer) native.release(array.buffer);
   }
 }

@@ -1,9 +1,10 @@
 // Tensor: a dense row-major array of one dtype on one device. Arithmetic is attached by ts/ops/methods.ts.
 import { context } from './context';
 import { DESCRIBE, describe } from './describe';
-import { checkDevice, type Device } from './device';
+import { backend, checkDevice, type Device, isDeviceBuffer, onHost } from './device';
 import { DTYPES, type DType, type TypedArray } from './dtype';
-import { DisposedError, DTypeError, ShapeError } from './errors';
+import { DeviceError, DisposedError, DTypeError, ShapeError } from './errors';
+import type { Memory } from './native';
 import { Storage } from './storage';
 
 /** What autograd knows of a tensor that an op made (ts/autograd.ts). */
@@ -111,31 +112,54 @@ export class Tensor {
   /**
    * The live array: writing to it writes the tensor. 16-bit floats are bit patterns, complex numbers interleaved. From now on
    * nothing is cached by this tensor, since its contents may change at any time.
-   * @throws DisposedError after dispose()
+   * @throws DisposedError after dispose(), DeviceError for a tensor on a GPU
    */
   get data(): TypedArray {
-    this.raw('data');
-    return this.storage.share(this.size * DTYPES[this.dtype].lanes, 'data');
+    this.hostArray('data');
+    return this.storage.share(this.size * DTYPES[this.dtype].lanes, 'data') as TypedArray;
   }
 
-  /** A copy of the contents, from any device. */
+  /**
+   * A copy of the contents as they are at the call, from any device; the event loop goes on meanwhile.
+   * @throws DisposedError after dispose(), BackendError if a computation that leads to the contents failed
+   */
   async read(): Promise<TypedArray> {
-    return this.readSync();
+    const memory = this.raw('read');
+    if (!isDeviceBuffer(memory)) return this.readSync();
+    const array = arrayOf(this.size, this.dtype);
+    await backend(this.device).downloadAsync(array, this.code, memory);
+    return array;
   }
 
-  /** A copy of the contents, from any device; waits for a computation under way. */
+  /** A copy of the contents, from any device; waits for a computation under way. Errors as read(). */
   readSync(): TypedArray {
-    return this.raw('read').slice(0, this.size * DTYPES[this.dtype].lanes);
+    const memory = this.raw('read');
+    if (!isDeviceBuffer(memory)) return memory.slice(0, this.size * DTYPES[this.dtype].lanes);
+    const array = arrayOf(this.size, this.dtype);
+    backend(this.device).download(array, this.code, memory);
+    return array;
   }
 
-  /** @internal The array for an op that reads it. */
-  raw(op: string): TypedArray {
+  /** @internal The memory for an op that reads it. */
+  raw(op: string): Memory {
     if (this.#disposed) throw new DisposedError(`${op}: the tensor of shape ${formatShape(this.shape)} was disposed`);
     return this.storage.read(this.size * DTYPES[this.dtype].lanes, op);
   }
 
-  /** @internal The array for an op that writes it in place. */
-  rawForWrite(op: string): TypedArray {
+  /**
+   * @internal The array of a tensor on the host.
+   * @throws DeviceError for one on a GPU
+   */
+  hostArray(op: string): TypedArray {
+    const memory = this.raw(op);
+    if (!isDeviceBuffer(memory)) return memory;
+    throw new DeviceError(
+      `${op}: the tensor of shape ${formatShape(this.shape)} is on ${this.device}, where JavaScript has no array of it; use await read(), or to('cpu')`,
+    );
+  }
+
+  /** @internal The memory for an op that writes it in place. */
+  rawForWrite(op: string): Memory {
     this.raw(op);
     return this.storage.write(this.size * DTYPES[this.dtype].lanes, op);
   }
@@ -184,14 +208,36 @@ export class Tensor {
   }
 }
 
+/** A new array for as many elements. */
+function arrayOf(size: number, dtype: DType): TypedArray {
+  const { array: ArrayType, lanes } = DTYPES[dtype];
+  return new ArrayType(size * lanes);
+}
+
 /** A new tensor for an op that writes all of it: until then its contents are whatever the memory held. */
 export function empty(shape: readonly number[], dtype: DType, device: Device = 'cpu', op = 'empty'): Tensor {
-  return new Tensor(Storage.allocate(sizeOf(shape), dtype, op), shape, dtype, checkDevice(device));
+  const place = onHost(device) ? device : checkDevice(device);
+  return new Tensor(Storage.allocate(sizeOf(shape), dtype, op, false, place), shape, dtype, place);
 }
 
 /** A new tensor of zeros. */
 export function zeroed(shape: readonly number[], dtype: DType, device: Device = 'cpu', op = 'zeros'): Tensor {
-  return new Tensor(Storage.allocate(sizeOf(shape), dtype, op, true), shape, dtype, checkDevice(device));
+  const place = onHost(device) ? device : checkDevice(device);
+  return new Tensor(Storage.allocate(sizeOf(shape), dtype, op, true, place), shape, dtype, place);
+}
+
+/**
+ * x on another device, without its history: a copy, or another handle on the same memory where the device is x's own.
+ * @throws DisposedError, and BackendError if the memory cannot be had or a computation that leads to x failed
+ */
+export function transferred(x: Tensor, device: Device, op = 'to'): Tensor {
+  if (x.device === device) return x.view();
+  if (onHost(device)) return new Tensor(new Storage(x.readSync()), x.shape, x.dtype, device);
+  const y = empty(x.shape, x.dtype, device, op);
+  const memory = y.raw(op);
+  const array = onHost(x.device) ? x.hostArray(op).subarray(0, x.size * DTYPES[x.dtype].lanes) : x.readSync();
+  if (isDeviceBuffer(memory)) backend(device).upload(array, y.code, memory);
+  return y;
 }
 
 /**

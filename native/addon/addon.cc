@@ -1,12 +1,15 @@
-// The module: one line an op. The two addons (CPU, CUDA) export the same names.
+// What the module exports: one line an op. The two addons (CPU, CUDA) export the same names.
+#include "addon.h"
+
 #include "../conv.h"
 #include "../device.h"
 #include "bind.h"
+#include "device_memory.h"
 
 namespace partialconv {
 namespace {
 
-constexpr int kAbi = 1;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
+constexpr int kAbi = 3;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
 
 Napi::Value set_error_class(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).backend_error = Napi::Persistent(info[0].As<Napi::Function>());
@@ -34,11 +37,18 @@ Napi::Value set_simd(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), level == simd_level());
 }
 
+Napi::Value set_tf32(const Napi::CallbackInfo& info) {
+  set_allow_tf32(info[0].As<Napi::Boolean>().Value());
+  return info.Env().Undefined();
+}
+
 // Frees a buffer's memory at once; whoever still holds the array sees length 0.
 Napi::Value release(const Napi::CallbackInfo& info) {
   napi_detach_arraybuffer(info.Env(), info[0]);
   return info.Env().Undefined();
 }
+
+}  // namespace
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* environment = new Environment(env);
@@ -53,7 +63,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("setThreads", Napi::Function::New(env, set_threads, "setThreads"));
   exports.Set("getSimd", Napi::Function::New(env, get_simd, "getSimd"));
   exports.Set("setSimd", Napi::Function::New(env, set_simd, "setSimd"));
+  exports.Set("setAllowTF32", Napi::Function::New(env, set_tf32, "setAllowTF32"));
   exports.Set("release", Napi::Function::New(env, release, "release"));
+  export_device_memory(exports);
 
   bind<conv_pack_weight>(exports, "convPackWeight");
   bind<conv_forward>(exports, "convForward", true);
@@ -86,9 +98,4 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   return exports;
 }
 
-}  // namespace
 }  // namespace partialconv
-
-static Napi::Object init_addon(Napi::Env env, Napi::Object exports) { return partialconv::init(env, exports); }
-
-NODE_API_MODULE(partialconv, init_addon)

@@ -8,7 +8,9 @@
 
 #include <napi.h>
 
+#include "../device.h"
 #include "../ops.h"
+#include "device_buffer.h"
 
 namespace partialconv {
 
@@ -51,6 +53,27 @@ class Arguments {
     else return record<T>();
   }
 
+  // A typed array, whatever the device.
+  Span host_span() {
+    const napi_value storage = next();
+    const DType type = dtype();
+    if (is_absent(storage)) return {};
+    napi_typedarray_type element;
+    std::size_t length = 0;
+    void* data = nullptr;
+    check(napi_get_typedarray_info(env_, storage, &element, &length, &data, nullptr, nullptr), "reading a typed array");
+    const int64_t bytes = static_cast<int64_t>(length) * element_bytes(element);
+    static char none;  // a zero-size array may have no address; it is still a present operand
+    return {data != nullptr ? data : &none, bytes / dtype_bytes(type), type};
+  }
+
+  // Memory of the device; throws if it is something else.
+  DeviceBuffer& device_buffer() {
+    DeviceBuffer* buffer = DeviceBuffer::of(env_, next());
+    if (buffer == nullptr) throw std::invalid_argument("expected memory of a device, but got something else");
+    return *buffer;
+  }
+
   napi_value at(std::size_t i) const { return values_[i]; }
   std::size_t consumed() const { return next_; }
 
@@ -66,20 +89,27 @@ class Arguments {
     return value;
   }
 
-  Span span() {
-    const napi_value storage = next();
-    const DType dtype = static_cast<DType>(static_cast<int32_t>(number()));
+  DType dtype() {
+    const auto dtype = static_cast<DType>(static_cast<int32_t>(number()));
     if (static_cast<int32_t>(dtype) < 0 || dtype > DType::kBool) throw std::invalid_argument("unknown dtype");
+    return dtype;
+  }
+
+  // An op's operand: memory of the device that this addon computes on.
+  Span span() {
+    if constexpr (kHostMemory) return host_span();
+    const napi_value storage = next();
+    const DType type = dtype();
+    if (is_absent(storage)) return {};
+    const DeviceBuffer* buffer = DeviceBuffer::of(env_, storage);
+    if (buffer == nullptr) throw std::invalid_argument("expected memory of a device, but got something else");
+    return {buffer->data(), buffer->bytes() / dtype_bytes(type), type};
+  }
+
+  bool is_absent(napi_value storage) {
     napi_valuetype type;
     check(napi_typeof(env_, storage, &type), "napi_typeof");
-    if (type == napi_null || type == napi_undefined) return {};
-    napi_typedarray_type element;
-    std::size_t length = 0;
-    void* data = nullptr;
-    check(napi_get_typedarray_info(env_, storage, &element, &length, &data, nullptr, nullptr), "reading a typed array");
-    const int64_t bytes = static_cast<int64_t>(length) * element_bytes(element);
-    static char none;  // a zero-size array may have no address; it is still a present operand
-    return {data != nullptr ? data : &none, bytes / dtype_bytes(dtype), dtype};
+    return type == napi_null || type == napi_undefined;
   }
 
   // A struct of 64-bit integers (ConvGeometry, ...), or of doubles where it says so, from a Float64Array with one number a field.

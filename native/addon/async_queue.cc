@@ -1,8 +1,6 @@
 // See async_queue.h. Only Node-API is used here, so that other runtimes that offer it can run the addon.
 #include "async_queue.h"
 
-#include <exception>
-
 #include "bind.h"
 
 namespace partialconv {
@@ -56,10 +54,8 @@ void AsyncQueue::run() {
     lock.unlock();
     try {
       job.work();
-    } catch (const std::exception& e) {
-      job.error = e.what();
     } catch (...) {
-      job.error = "unknown exception";
+      job.error = std::current_exception();
     }
     lock.lock();
     done_.push_back(std::move(job));
@@ -83,12 +79,12 @@ void AsyncQueue::settle(napi_env env) {
   }
   for (AsyncJob& job : done) {
     for (napi_ref operand : job.operands) napi_delete_reference(env, operand);
-    if (job.error.empty()) {
+    if (!job.error) {
       napi_value undefined;
       napi_get_undefined(env, &undefined);
       napi_resolve_deferred(env, job.deferred, undefined);
     } else {
-      napi_reject_deferred(env, job.deferred, backend_error(env, job.error.c_str()));
+      napi_reject_deferred(env, job.deferred, backend_error(env, job.error));
     }
   }
   pending_ -= done.size();

@@ -3,9 +3,9 @@
 
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <mutex>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -18,7 +18,7 @@ struct AsyncJob {
   std::function<void()> work;
   std::vector<napi_ref> operands;
   napi_deferred deferred = nullptr;
-  std::string error;  // empty: it succeeded
+  std::exception_ptr error;  // null: it succeeded
 };
 
 class AsyncQueue {

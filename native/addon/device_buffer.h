@@ -14,13 +14,16 @@ namespace partialconv {
 class DeviceBuffer {
  public:
   // memory: device memory that lives as long as the pointer (device.h's Context::allocate).
-  static napi_value make(napi_env env, std::shared_ptr<void> memory, int64_t bytes) {
+  // length: of the typed array with the same contents, which JavaScript sees.
+  static napi_value make(napi_env env, std::shared_ptr<void> memory, int64_t bytes, int64_t length) {
     auto buffer = std::unique_ptr<DeviceBuffer>(new DeviceBuffer(std::move(memory), bytes));
-    napi_value object, function;
+    napi_value object, function, size;
     require(napi_create_object(env, &object));
     require(napi_type_tag_object(env, object, &kTag));
     require(napi_create_function(env, "dispose", NAPI_AUTO_LENGTH, dispose, nullptr, &function));
     require(napi_set_named_property(env, object, "dispose", function));
+    require(napi_create_int64(env, length, &size));
+    require(napi_set_named_property(env, object, "length", size));
     require(napi_wrap(env, object, buffer.get(), finalize, nullptr, nullptr));
     buffer.release()->account(env, bytes);
     return object;

@@ -1,7 +1,8 @@
-// The exports that make and copy device memory: deviceCount, deviceAbsence, allocate, upload, download. The CPU addon has them too, and
-// says that it has no devices.
+// The exports about devices: how many there are and why none, their names, which one the next ops run on; allocate, upload, download.
+// The CPU addon has them too, and says that it has no devices.
 #pragma once
 
+#include <functional>
 #include <stdexcept>
 #include <string>
 
@@ -13,6 +14,14 @@ namespace partialconv {
 // A template, so that the CPU's Context need not have what only device memory asks for.
 template <class C>
 struct DeviceMemory {
+  static napi_value text(napi_env env, const std::string& value) {
+    napi_value result;
+    napi_create_string_utf8(env, value.c_str(), value.size(), &result);
+    return result;
+  }
+
+  [[noreturn]] static void refuse(const char* what) { throw std::invalid_argument(std::string("the CPU addon has no device ") + what); }
+
   static napi_value count(napi_env env, napi_callback_info) {
     napi_value result;
     int devices = 0;
@@ -23,26 +32,44 @@ struct DeviceMemory {
 
   // Why count() is 0.
   static napi_value absence(napi_env env, napi_callback_info) {
-    napi_value result;
-    std::string text = "this is the CPU addon";
-    if constexpr (!kHostMemory) text = C::device_absence();
-    napi_create_string_utf8(env, text.c_str(), text.size(), &result);
-    return result;
+    if constexpr (kHostMemory) return text(env, "this is the CPU addon");
+    else return text(env, C::device_absence());
   }
 
-  // allocate(device, bytes): DeviceBuffer. The device is then the one that this environment's ops run on.
+  // deviceName(device): string
+  static napi_value name(napi_env env, napi_callback_info info) {
+    return guarded(env, [&]() -> napi_value {
+      const int device = Arguments(env, info).read<int>();
+      if constexpr (kHostMemory) refuse("to name");
+      else return text(env, C::device_name(device));
+    });
+  }
+
+  // What the addon opens at run time: version and place, or why it cannot.
+  static napi_value libraries(napi_env env, napi_callback_info) {
+    if constexpr (kHostMemory) return text(env, "");
+    else return text(env, C::libraries());
+  }
+
+  // selectDevice(device): where the next ops and allocations of this environment go.
+  static napi_value select(napi_env env, napi_callback_info info) {
+    return guarded(env, [&]() -> napi_value {
+      const int device = Arguments(env, info).read<int>();
+      if constexpr (kHostMemory) refuse("to select");
+      else static_cast<C&>(Environment::of(env).context).select(device);
+      return nullptr;
+    });
+  }
+
+  // allocate(bytes, length): DeviceBuffer on the selected device, contents undefined.
   static napi_value allocate(napi_env env, napi_callback_info info) {
     return guarded(env, [&]() -> napi_value {
       Arguments arguments(env, info);
-      const int device = arguments.read<int>();
-      const int64_t bytes = arguments.read<int64_t>();
-      if constexpr (kHostMemory) {
-        throw std::invalid_argument("the CPU addon has no device " + std::to_string(device) + " to put " + std::to_string(bytes) +
-                                    " bytes on");
-      } else {
+      const auto bytes = arguments.read<int64_t>(), length = arguments.read<int64_t>();
+      if constexpr (kHostMemory) refuse("memory");
+      else {
         C& context = Environment::of(env).context;
-        context.select(device);
-        return DeviceBuffer::make(env, context.allocate(static_cast<std::size_t>(bytes)), bytes);
+        return DeviceBuffer::make(env, context.allocate(static_cast<std::size_t>(bytes)), bytes, length);
       }
     });
   }
@@ -52,19 +79,40 @@ struct DeviceMemory {
   static napi_value copy(napi_env env, napi_callback_info info) {
     return guarded(env, [&]() -> napi_value {
       Arguments arguments(env, info);
-      const Span host = arguments.read<Span>();
-      const DeviceBuffer* buffer = DeviceBuffer::of(env, arguments.at(2));
-      if (!host || buffer == nullptr) throw std::invalid_argument("expected a typed array and a device buffer");
-      const int64_t bytes = host.size * dtype_bytes(host.dtype);
-      if (bytes > buffer->bytes()) throw std::invalid_argument("the array is larger than the device buffer");
+      const Copy copy(arguments);
       if constexpr (!kHostMemory) {
         C& context = Environment::of(env).context;
-        if (kUpload) context.write(buffer->data(), host.data, static_cast<std::size_t>(bytes));
-        else context.read(host.data, buffer->data(), static_cast<std::size_t>(bytes));
+        if (kUpload) context.write(copy.device, copy.host, copy.bytes);
+        else context.read(copy.host, copy.device, copy.bytes);
       }
       return nullptr;
     });
   }
+
+  // downloadAsync: the contents as they are at the call; a promise.
+  static napi_value download_async(napi_env env, napi_callback_info info) {
+    return guarded(env, [&]() -> napi_value {
+      Arguments arguments(env, info);
+      const Copy copy(arguments);
+      if constexpr (kHostMemory) refuse("memory");
+      else return promise_of(env, arguments, static_cast<C&>(Environment::of(env).context).read_later(copy.host, copy.device, copy.bytes));
+    });
+  }
+
+ private:
+  struct Copy {
+    void *host, *device;
+    std::size_t bytes;
+
+    explicit Copy(Arguments& arguments) {
+      const Span array = arguments.host_span();
+      const DeviceBuffer& buffer = arguments.device_buffer();
+      const int64_t size = array.size * dtype_bytes(array.dtype);
+      if (!array) throw std::invalid_argument("expected a typed array");
+      if (size > buffer.bytes()) throw std::invalid_argument("the array is larger than the device's buffer");
+      host = array.data, device = buffer.data(), bytes = static_cast<std::size_t>(size);
+    }
+  };
 };
 
 inline void export_device_memory(Napi::Object& exports) {
@@ -77,9 +125,13 @@ inline void export_device_memory(Napi::Object& exports) {
   };
   add("deviceCount", Memory::count);
   add("deviceAbsence", Memory::absence);
+  add("deviceName", Memory::name);
+  add("deviceLibraries", Memory::libraries);
+  add("selectDevice", Memory::select);
   add("allocate", Memory::allocate);
   add("upload", Memory::copy<true>);
   add("download", Memory::copy<false>);
+  add("downloadAsync", Memory::download_async);
 }
 
 }  // namespace partialconv

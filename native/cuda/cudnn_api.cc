@@ -67,10 +67,6 @@ std::string fill(void* library, Api& api) {
   return missing;
 }
 
-std::string version_text(std::size_t version) {
-  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." + std::to_string(version % 100);
-}
-
 Library open() {
   Library found;
   for (const std::string& place : places()) {

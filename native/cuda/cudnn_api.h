@@ -148,6 +148,11 @@ struct Api {
 
 inline constexpr std::size_t kOldestVersion = 90800;  // 9.8: device properties as JSON
 
+// 92400 -> "9.24.0"
+inline std::string version_text(std::size_t version) {
+  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." + std::to_string(version % 100);
+}
+
 // The installed cuDNN, opened at the first call: from the loader's path, CUDNN_PATH, or where conda and pip put it. Null where there is
 // none that will do; then cudnn_absence() says what was tried and what to do.
 const Api* installed();

@@ -2,10 +2,50 @@
 #include "device.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <exception>
 #include <stdexcept>
 #include <string>
 
+#include "cudnn_api.h"
+
 namespace partialconv {
+namespace {
+
+std::atomic<bool> tf32_allowed{true};
+
+// An event behind what a stream has been given, and pinned memory for what is copied.
+class Pending {
+ public:
+  Pending(std::shared_ptr<cuda::Memory> memory, std::size_t bytes) : memory_(std::move(memory)), bytes_(bytes) {
+    if (bytes > 0) pinned_ = memory_->take_pinned(bytes);
+  }
+  ~Pending() {
+    if (pinned_ != nullptr) memory_->give_back_pinned(pinned_, bytes_);
+    try {
+      if (event_ != nullptr) cuda::destroy_event(event_);
+    } catch (const std::exception&) {  // at the process's end the driver may be gone already
+    }
+  }
+  Pending(const Pending&) = delete;
+  Pending& operator=(const Pending&) = delete;
+
+  void record() {
+    event_ = cuda::create_event();
+    cuda::record(event_, memory_->stream());
+  }
+  void wait() const { cuda::wait(event_); }
+  void* pinned() const { return pinned_; }
+
+ private:
+  std::shared_ptr<cuda::Memory> memory_;
+  std::size_t bytes_;
+  void* pinned_ = nullptr;
+  cuda::Event event_ = nullptr;
+};
+
+}  // namespace
 
 Context::Context() = default;
 Context::~Context() = default;
@@ -31,8 +71,35 @@ std::shared_ptr<cuda::Memory> Context::shared_memory() {
   return memory;
 }
 
+std::function<void()> Context::completion() {
+  const auto pending = std::make_shared<Pending>(shared_memory(), 0);
+  pending->record();
+  return [pending] { pending->wait(); };
+}
+
+std::function<void()> Context::read_later(void* host, const void* from, std::size_t bytes) {
+  const auto pending = std::make_shared<Pending>(shared_memory(), bytes);
+  if (bytes > 0) cuda::copy_to_pinned(pending->pinned(), from, bytes, stream());
+  pending->record();
+  return [pending, host, bytes] {
+    pending->wait();
+    if (bytes > 0) std::memcpy(host, pending->pinned(), bytes);
+  };
+}
+
 int Context::device_count() { return cuda::presence().count; }
 std::string Context::device_absence() { return cuda::presence().reason; }
+
+std::string Context::device_name(int device) {
+  const cuda::DeviceFacts facts = cuda::device_facts(device);
+  return facts.name + ", compute capability " + std::to_string(facts.major) + "." + std::to_string(facts.minor) + ", " +
+         std::to_string(facts.memory >> 20) + " MiB";
+}
+
+std::string Context::libraries() {
+  if (cudnn::installed() == nullptr) return cudnn::absence();
+  return "cuDNN " + cudnn::version_text(cudnn::installed()->get_version()) + " (" + cudnn::library_path() + ")";
+}
 
 unsigned launch_blocks(int64_t n, int multiprocessors) {
   const int64_t needed = (n + cuda::kBlockSize - 1) / cuda::kBlockSize;
@@ -44,5 +111,8 @@ int thread_count() { return 1; }
 void set_thread_count(int) {}
 const char* simd_level() { return "none"; }
 void set_simd_level(const char*) {}
+
+bool allow_tf32() { return tf32_allowed.load(std::memory_order_relaxed); }
+void set_allow_tf32(bool allow) { tf32_allowed.store(allow, std::memory_order_relaxed); }
 
 }  // namespace partialconv

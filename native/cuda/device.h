@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -39,8 +40,15 @@ class Context {
   void write(void* to, const void* host, std::size_t bytes) { cuda::copy_to_device(to, host, bytes, stream()); }
   void read(void* host, const void* from, std::size_t bytes) { cuda::copy_to_host(host, from, bytes, stream()); }
 
+  // Waits, on any thread, until what the stream has now is done; throws if it failed.
+  std::function<void()> completion();
+  // Copies now, in stream order; the function waits for the copy and has the bytes in host memory when it returns.
+  std::function<void()> read_later(void* host, const void* from, std::size_t bytes);
+
   static int device_count();
   static std::string device_absence();  // why device_count() is 0, or ""
+  static std::string device_name(int device);
+  static std::string libraries();  // cuDNN's version and place, or why there is none
 
  private:
   std::mutex mutex_;
@@ -82,5 +90,9 @@ int thread_count();
 void set_thread_count(int count);
 const char* simd_level();
 void set_simd_level(const char* level);
+
+// Whether float32 convolutions may run in TF32; at first they may. Weights are packed for the setting at the time.
+bool allow_tf32();
+void set_allow_tf32(bool allow);
 
 }  // namespace partialconv

@@ -1,7 +1,6 @@
 // cuDNN's handle and plans of each GPU.
 #include "engine.h"
 
-#include <atomic>
 #include <map>
 #include <stdexcept>
 
@@ -11,12 +10,7 @@ namespace {
 // A plan may want this much and no more: some engines offer to trade gigabytes for a few per cent.
 constexpr int64_t kMaxWorkspace = int64_t{1} << 30;
 
-std::atomic<bool> tf32_allowed{true};
-
 }  // namespace
-
-bool allow_tf32() { return tf32_allowed.load(std::memory_order_relaxed); }
-void set_allow_tf32(bool allow) { tf32_allowed.store(allow, std::memory_order_relaxed); }
 
 Engines::Engines(int device) {
   cudnn::check(cudnn::api().create(&handle_), "cudnnCreate");

@@ -12,10 +12,6 @@
 
 namespace partialconv::cuda {
 
-// Whether float32 convolutions may run in TF32; at first they may. Weights are packed for the setting at the time.
-bool allow_tf32();
-void set_allow_tf32(bool allow);
-
 class Engines {
  public:
   explicit Engines(int device);

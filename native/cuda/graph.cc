@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "failure.h"
+#include "../failure.h"
 
 namespace partialconv::cudnn {
 
@@ -13,7 +13,7 @@ void check(Status status, const std::string& call) {
   api().get_last_error_string(message, sizeof message);
   std::string reason = api().get_error_string(status);
   if (message[0] != '\0') reason += std::string(": ") + message;
-  throw cuda::Failure(call, status, reason);
+  throw Failure(call, status, reason);
 }
 
 Object::Object(DescriptorType type) {

@@ -1,4 +1,4 @@
-// cuDNN's backend descriptors as C++ objects: create, set, finalize, read, execute. A status that is no success throws cuda::Failure
+// cuDNN's backend descriptors as C++ objects: create, set, finalize, read, execute. A status that is no success throws Failure
 // with the call's name.
 #pragma once
 

@@ -3,9 +3,14 @@
 
 #include <bit>
 
-#include "failure.h"
+#include "../failure.h"
 
 namespace partialconv::cuda {
+namespace {
+
+constexpr std::size_t kMostPinned = std::size_t{256} << 20;  // pinned memory that is kept for the next copy
+
+}  // namespace
 
 std::size_t size_class(std::size_t bytes) {
   constexpr std::size_t kUnit = 512;
@@ -30,6 +35,9 @@ Memory::~Memory() {
     use_device(device_);
     empty_cache();
     synchronize(stream_);
+    for (auto& [size, blocks] : free_pinned_) {
+      for (void* data : blocks) release_pinned(data);
+    }
     destroy_stream(stream_);
     destroy_pool(pool_);
   } catch (const Failure&) {
@@ -77,6 +85,37 @@ void Memory::give_back(void* data, std::size_t bytes) noexcept {
 
 std::shared_ptr<void> Memory::share(std::size_t bytes) {
   return {take(bytes), [self = shared_from_this(), bytes](void* data) { self->give_back(data, bytes); }};
+}
+
+void* Memory::take_pinned(std::size_t bytes) {
+  const std::size_t size = size_class(bytes);
+  {
+    std::lock_guard lock(mutex_);
+    std::vector<void*>& blocks = free_pinned_[size];
+    if (!blocks.empty()) {
+      void* data = blocks.back();
+      blocks.pop_back();
+      cached_pinned_ -= size;
+      return data;
+    }
+  }
+  return allocate_pinned(size);
+}
+
+void Memory::give_back_pinned(void* data, std::size_t bytes) noexcept {
+  const std::size_t size = size_class(bytes);
+  try {
+    {
+      std::lock_guard lock(mutex_);
+      if (cached_pinned_ + size <= kMostPinned) {
+        free_pinned_[size].push_back(data);
+        cached_pinned_ += size;
+        return;
+      }
+    }
+    release_pinned(data);
+  } catch (...) {  // the block is lost until the process ends
+  }
 }
 
 std::size_t Memory::in_use() const {

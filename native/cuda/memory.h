@@ -28,10 +28,14 @@ class Memory : public std::enable_shared_from_this<Memory> {
   int multiprocessors() const { return facts_.multiprocessors; }
   const DeviceFacts& facts() const { return facts_; }
 
-  // Throws cuda::Failure where there is none left, after giving back what is cached; all that is in use stays as it is.
+  // Throws Failure where there is none left, after giving back what is cached; all that is in use stays as it is.
   void* take(std::size_t bytes);
   void give_back(void* data, std::size_t bytes) noexcept;
   std::shared_ptr<void> share(std::size_t bytes);
+
+  // Pinned host memory for one copy; what is given back is kept, up to a bound.
+  void* take_pinned(std::size_t bytes);
+  void give_back_pinned(void* data, std::size_t bytes) noexcept;
 
   std::size_t in_use() const;
   std::size_t cached() const;
@@ -45,7 +49,8 @@ class Memory : public std::enable_shared_from_this<Memory> {
   Pool pool_ = nullptr;
   mutable std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_;  // by size class
-  std::size_t in_use_ = 0, cached_ = 0;
+  std::map<std::size_t, std::vector<void*>> free_pinned_;
+  std::size_t in_use_ = 0, cached_ = 0, cached_pinned_ = 0;
 };
 
 }  // namespace partialconv::cuda

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include "failure.h"
+#include "../failure.h"
 
 namespace partialconv::cuda {
 namespace {

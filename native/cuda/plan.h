@@ -28,7 +28,7 @@ class Plan {
   static std::optional<Plan> find(const cudnn::Target& target, const Shape& shape, int64_t max_workspace);
   // Up to limit of them, best first, to be timed.
   static std::vector<Plan> find_all(const cudnn::Target& target, const Shape& shape, int64_t max_workspace, std::size_t limit);
-  // From to_json(); throws cuda::Failure if cuDNN refuses it (another version, another GPU).
+  // From to_json(); throws Failure if cuDNN refuses it (another version, another GPU).
   static Plan restore(const cudnn::Target& target, const std::string& json);
 
   int64_t workspace() const { return workspace_; }

@@ -121,11 +121,12 @@ bool needs_own_kernel(const ConvGeometry& g) { return g.c / g.groups < 8; }
 
 Route choose(const ConvGeometry& g, const Request& request) {
   Route route;
-  if (g.n * g.o * g.ho * g.wo == 0 || g.n * g.c * g.h * g.w == 0) {
+  const bool no_x = g.n * g.c * g.h * g.w == 0, forward = request.pass == ConvPass::kForward;
+  if (g.n * g.o * g.ho * g.wo == 0 || (no_x && !forward)) {
     route.engine = Engine::kNothing;
     return route;
   }
-  if (needs_own_kernel(g)) return route;
+  if (no_x || needs_own_kernel(g)) return route;  // without x the outputs are the bias
   route.engine = Engine::kCudnn;
   Shape& s = route.shape = plain_shape(g, request);
   if (g.padding_mode != PaddingMode::kZeros) write_padding_out(s);

@@ -6,7 +6,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "failure.h"
+#include "../failure.h"
 
 namespace partialconv::cuda {
 namespace {
@@ -114,6 +114,18 @@ void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream
 
 void set_bytes(void* to, int value, std::size_t bytes, Stream stream) {
   check(cudaMemsetAsync(to, value, bytes, stream), "cudaMemsetAsync");
+}
+
+void* allocate_pinned(std::size_t bytes) {
+  void* data;
+  check(cudaHostAlloc(&data, bytes, cudaHostAllocDefault), "cudaHostAlloc");
+  return data;
+}
+
+void release_pinned(void* data) { check(cudaFreeHost(data), "cudaFreeHost"); }
+
+void copy_to_pinned(void* pinned, const void* from, std::size_t bytes, Stream stream) {
+  check(cudaMemcpyAsync(pinned, from, bytes, cudaMemcpyDeviceToHost, stream), "cudaMemcpyAsync");
 }
 
 Event create_event() {

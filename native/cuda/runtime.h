@@ -1,4 +1,4 @@
-// The CUDA runtime as this backend uses it: every call is here, and a failed one throws cuda::Failure. A test build without a GPU
+// The CUDA runtime as this backend uses it: every call is here, and a failed one throws Failure. A test build without a GPU
 // links another body.
 #pragma once
 
@@ -52,6 +52,11 @@ void copy_to_device(void* to, const void* host, std::size_t bytes, Stream stream
 void copy_to_host(void* host, const void* from, std::size_t bytes, Stream stream);
 void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream);
 void set_bytes(void* to, int value, std::size_t bytes, Stream stream);
+
+// Pinned host memory: a copy to it runs in stream order, and does not wait.
+void* allocate_pinned(std::size_t bytes);
+void release_pinned(void* data);
+void copy_to_pinned(void* pinned, const void* from, std::size_t bytes, Stream stream);
 
 Event create_event();  // blocking sync, without timing
 void destroy_event(Event event);

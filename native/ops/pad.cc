@@ -14,14 +14,15 @@ struct PadCells {
   PadAxis p;
   const T* x;
   T* y;
-  T value;
+  const T* value;  // null: zero
 
   HOST_DEVICE void operator()(int64_t row) const {
+    const T filler = value == nullptr ? store<T>(0.0f) : *value;
     const int64_t j = row % p.out_size, o = row / p.out_size;
     const int64_t s = source_index(j - p.before, p.size, p.mode);
     T* to = y + row * p.inner;
     const T* from = s < 0 ? nullptr : x + (o * p.size + s) * p.inner;
-    for (int64_t i = 0; i < p.inner; ++i) to[i] = from == nullptr ? value : from[i];
+    for (int64_t i = 0; i < p.inner; ++i) to[i] = from == nullptr ? filler : from[i];
   }
 };
 
@@ -60,8 +61,7 @@ struct FoldCells {
 
 void pad_axis(Context& context, const PadAxis& p, Span value, Span x, Span y) {
   visit(x.dtype, [&]<class T>(TypeTag<T>) {
-    const T fill = value ? *value.as<const T>() : store<T>(0.0f);
-    each(context, p.outer * p.out_size, PadCells<T>{p, x.as<const T>(), y.as<T>(), fill}, p.inner);
+    each(context, p.outer * p.out_size, PadCells<T>{p, x.as<const T>(), y.as<T>(), value.as<const T>()}, p.inner);
   });
 }
 

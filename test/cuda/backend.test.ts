@@ -2,8 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { cmakeFolder, needsCMakeBuild } from '../support/cmake_build';
 import { stubSource } from './libcuda_stub';
-import { buildTest, cuda, cudnnMissing, HOST_PARTS, PLAN_PARTS, runWithCudnn } from './toolkit';
+import { buildTest, cuda, cudnnMissing, PLAN_PARTS, runWithCudnn } from './toolkit';
 
 const root = join(__dirname, '..', '..');
 const PLAN_TEST = 'test/cuda/plan_test.cc';
@@ -16,17 +17,18 @@ function runTest(program: string, ...args: string[]): void {
 
 describe('CUDA backend', function () {
   this.timeout(600_000);
+  needsCMakeBuild();
 
   it('routes, shapes, plan keys and the plan cache', () => {
     runTest(buildTest('test/cuda/route_test.cc', ['native/cuda/route.cc', 'native/cuda/plan_cache.cc']));
   });
 
   it('the three passes on a fake cuDNN, every dtype, route and option, against plain loops', () => {
-    runTest(buildTest('test/cuda/conv_test.cc', HOST_PARTS), '1000');
+    runTest(join(cmakeFolder, 'conv_test'), '1000');
   });
 
   it('injected failures: out of memory, launches, cuDNN; memory, launches and plans are counted', () => {
-    runTest(buildTest('test/cuda/fake/failures_test.cc', HOST_PARTS));
+    runTest(join(cmakeFolder, 'failures_test'));
   });
 
   it("cuDNN's absence is explained, with what was tried and what to do", () => {

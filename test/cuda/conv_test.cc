@@ -182,7 +182,7 @@ void compare(const char* what, const std::vector<double>& got, const std::vector
 
 void run_case(Context& context, const Case& c, std::mt19937& random) {
   const ConvGeometry& g = c.g;
-  cuda::set_allow_tf32(c.tf32);
+  set_allow_tf32(c.tf32);
   cuda::Request request;
   request.dtype = c.dtype, request.allow_tf32 = c.tf32;
   const cuda::Route route = cuda::choose(g, request);

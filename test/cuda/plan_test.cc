@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/failure.h"
+#include "failure.h"
 #include "cuda/plan.h"
 #include "cuda/plan_cache.h"
 #include "described_devices.h"

@@ -46,29 +46,11 @@ const headers = (): string[] =>
 /** The parts of the backend that need neither CUDA nor cuDNN to compile. */
 export const PLAN_PARTS = ['cudnn_api.cc', 'graph.cc', 'route.cc', 'plan.cc'].map((part) => `native/cuda/${part}`);
 
-/** The whole backend on the host: a runtime and a cuDNN of our own (test/cuda/fake) in place of NVIDIA's. */
-export const HOST_PARTS = [
-  ...['graph.cc', 'route.cc', 'plan.cc', 'memory.cc', 'device.cc', 'engine.cc', 'conv.cc', 'layout.cu', 'direct.cu'].map(
-    (part) => `native/cuda/${part}`,
-  ),
-  'test/cuda/fake/runtime.cc',
-  'test/cuda/fake/cudnn.cc',
-];
-
 /** Builds a program of test/cuda from its source and parts, with the host compiler; what is up to date is not compiled again. */
 export function buildTest(source: string, parts: string[]): string {
-  const onHost = parts.some((part) => part.includes('/fake/'));
-  const objects = join(folder, onHost ? 'host' : 'plain');
+  const objects = join(folder, 'plain');
   mkdirSync(objects, { recursive: true });
-  const flags = [
-    '-std=c++20',
-    '-O1',
-    '-Wall',
-    '-Wextra',
-    '-Werror',
-    '-pthread',
-    ...(onHost ? ['-DPARTIALCONV_CUDA', '-I', join(__dirname, 'fake')] : []),
-  ];
+  const flags = ['-std=c++20', '-O1', '-Wall', '-Wextra', '-Werror', '-pthread'];
   const compiler = process.env.CXX ?? 'g++';
   const newestHeader = Math.max(...headers().map(modified));
   const built = [source, ...parts].map((part) => {

@@ -30,7 +30,7 @@ describe('conversions', () => {
       const wide = x.to('float32');
       expect(wide.readSync()).to.deep.equal(Float32Array.from(decode(bits, dtype)));
       const back = wide.to(dtype).readSync();
-      const wrong = bits.filter((b, i) => at(back, i) !== b && !Number.isNaN(at(wide.raw('test'), i)));
+      const wrong = bits.filter((b, i) => at(back, i) !== b && !Number.isNaN(at(wide.hostArray('test'), i)));
       expect([...wrong]).to.deep.equal([]);
     });
 

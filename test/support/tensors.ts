@@ -1,6 +1,6 @@
 // Between the reference's float64 values and tensors, without the library's own conversions; and the comparison of the two.
 import { expect } from 'chai';
-import { type DType, fromBuffer, type Tensor, tensor } from '../../ts';
+import { type Device, type DType, fromBuffer, type Tensor, tensor } from '../../ts';
 import { type FloatName, TOLERANCE } from '../goldens/load';
 import { at, sizeOf, type Values, values } from '../reference';
 
@@ -62,10 +62,26 @@ export function decode(data: ArrayLike<number>, dtype: DType): Float64Array {
 
 export const isComplex = (dtype: DType): boolean => dtype.startsWith('complex');
 
+let device: Device = 'cpu';
+
+/** Runs fn with toTensor() making tensors on another device. */
+export function onDevice<T>(other: Device, fn: () => T): T {
+  const before = device;
+  device = other;
+  try {
+    return fn();
+  } finally {
+    device = before;
+  }
+}
+
+/** The device on which toTensor() makes tensors. */
+export const testDevice = (): Device => device;
+
 /** A tensor whose memory nobody else has. */
 export function toTensor(v: Values, dtype: DType = 'float64', requiresGrad = false): Tensor {
   // A typed array is copied; those of 16-bit and complex dtypes hold bits and interleaved numbers.
-  const t = tensor(encode(v.data, dtype), { shape: [...v.shape], dtype });
+  const t = tensor(encode(v.data, dtype), { shape: [...v.shape], dtype, device });
   if (requiresGrad) t.requiresGrad = true;
   return t;
 }

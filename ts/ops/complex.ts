@@ -1,7 +1,7 @@
 // Complex tensors from real parts.
 import { record } from '../autograd';
 import { DTYPES } from '../dtype';
-import { DTypeError } from '../errors';
+import { DeviceError, DTypeError } from '../errors';
 import { checkTensor, describe, empty, sizeOf, Tensor } from '../tensor';
 import { broadcastShapes, copyView, expandTo, sumTo } from './kernels';
 
@@ -21,7 +21,7 @@ function withReal<T>(x: Tensor, fn: (pairs: Tensor) => T): T {
 
 /**
  * The complex tensor re + i im, with broadcasting: complex64 of float32, complex128 of float64.
- * @throws DTypeError unless both are float32 or both float64, ShapeError if the shapes cannot be broadcast
+ * @throws DTypeError unless both are float32 or both float64, ShapeError if the shapes cannot be broadcast, DeviceError
  */
 export function complex(re: Tensor, im: Tensor): Tensor {
   checkTensor(re, 'complex', 're');
@@ -29,6 +29,8 @@ export function complex(re: Tensor, im: Tensor): Tensor {
   if (re.dtype !== im.dtype || (re.dtype !== 'float32' && re.dtype !== 'float64')) {
     throw new DTypeError(`complex: expected re and im to be both float32 or both float64, but got ${describe(re)} and ${describe(im)}`);
   }
+  if (re.device !== im.device)
+    throw new DeviceError(`complex: expected re and im on one device, but re is on ${re.device} and im on ${im.device}`);
   const shape = broadcastShapes('complex', re.shape, im.shape);
   const y = empty(shape, re.dtype === 'float32' ? 'complex64' : 'complex128', re.device, 'complex');
   withReal(y, (pairs) => {

@@ -107,7 +107,7 @@ function recordConvolution({ spec, shapes, x, weight, bias, holes }: ConvCall, y
   const weightShape = weight.shape;
   return record(spec.op, y, [x, weight, bias], saved, (dy, needs, [x, weight, mask = null, ratio = null, updated = null]) => {
     const pass = { spec, shapes, dy, mask, ratio, updated, sizes: holes?.sizes };
-    const dx = needs[0] && weight ? backwardInput(pass, (g) => packedWeight(g, PASS_BACKWARD_INPUT, weight)) : null;
+    const dx = needs[0] && weight ? backwardInput(pass, (g, dtype) => packedWeight(g, PASS_BACKWARD_INPUT, weight, dtype)) : null;
     const [dw, db] =
       needs[1] || needs[2] ? backwardWeight(pass, x ?? null, needs[1] ? weightShape : null, needs[2] ?? false) : [null, null];
     return [dx, dw, db];

@@ -1,6 +1,6 @@
 // The two gradients of a convolution, plain or with holes. With q = dy * ratio * updated they are those of a plain convolution.
 import { backend } from '../device';
-import { DTYPES } from '../dtype';
+import { DTYPES, type DType } from '../dtype';
 import type { Fields } from '../native';
 import { empty, sizeOf, type Tensor, zeroed } from '../tensor';
 import { type ConvShapes, type ConvSpec, geometryFields, type HoleSizes } from './conv_geometry';
@@ -20,8 +20,11 @@ export interface BackwardCall {
 
 const operand = (t: Tensor | null, op: string) => [t?.raw(op) ?? null, t?.code ?? 0] as const;
 
-/** dx, exactly 0 in holes. packed gives the weight packed for a geometry. */
-export function backwardInput(call: BackwardCall, packed: (g: Fields) => Tensor): Tensor {
+/** Gives the weight packed for a geometry and tensors of a dtype. */
+export type FindPacked = (g: Fields, dtype: DType) => Tensor;
+
+/** dx, exactly 0 in holes. */
+export function backwardInput(call: BackwardCall, packed: FindPacked): Tensor {
   const { spec, shapes, dy, mask, sizes } = call;
   if (spec.paddingMode === 'zeros') return inputGradient(call, packed);
   // The gradient of the padded input, folded back onto the cells that the padding repeats; 16-bit floats are rounded after that.
@@ -42,11 +45,11 @@ export function backwardInput(call: BackwardCall, packed: (g: Fields) => Tensor)
   return dx;
 }
 
-function inputGradient({ spec, shapes, dy, mask, ratio, updated, sizes }: BackwardCall, packed: (g: Fields) => Tensor): Tensor {
+function inputGradient({ spec, shapes, dy, mask, ratio, updated, sizes }: BackwardCall, packed: FindPacked): Tensor {
   const { batched, n, c, input } = shapes;
   const g = geometryFields(spec, shapes, sizes);
   const dx = empty(batched ? [n, c, ...input] : [c, ...input], dy.dtype, dy.device, spec.op);
-  const [w, wd] = operand(packed(g), spec.op);
+  const [w, wd] = operand(packed(g, dy.dtype), spec.op);
   const holes = [...operand(mask, spec.op), ...operand(ratio, spec.op), ...operand(updated, spec.op)] as const;
   backend(dy.device).convBackwardInput(g, dy.raw(spec.op), dy.code, w, wd, ...holes, dx.raw(spec.op), dx.code);
   return dx;

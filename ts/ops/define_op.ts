@@ -1,7 +1,7 @@
 // defineOp: an op of the user's own with a gradient of its own, beside which the built-in ones record theirs.
 import { record } from '../autograd';
 import { context, withContext } from '../context';
-import { DTypeError, ShapeError } from '../errors';
+import { DeviceError, DTypeError, ShapeError } from '../errors';
 import { describe, formatShape, Tensor } from '../tensor';
 
 /** One call of an op, shared by its forward and its backward. */
@@ -46,6 +46,10 @@ function checkGradients(name: string, returned: unknown, inputs: readonly (Facts
       const expected = `a ${input.dtype} tensor of shape ${formatShape(input.shape)}`;
       throw new ShapeError(`${name}: expected backward to return ${expected} for argument ${i}, but got ${describe(grad)}`);
     }
+    if (grad.device !== input.device)
+      throw new DeviceError(
+        `${name}: expected backward to return a gradient on ${input.device} for argument ${i}, but got one on ${grad.device}`,
+      );
     return grad;
   });
 }
@@ -62,7 +66,7 @@ function call<T>(fn: () => T): { returned: T; own: (t: Tensor) => Tensor } {
   }
 }
 
-type Facts = Pick<Tensor, 'shape' | 'dtype'>;
+type Facts = Pick<Tensor, 'shape' | 'dtype' | 'device'>;
 
 function checkDefinition(definition: unknown): asserts definition is OpDefinition<readonly unknown[]> {
   const { name, forward, backward } = (definition ?? {}) as Partial<OpDefinition<readonly unknown[]>>;
@@ -107,7 +111,7 @@ export function defineOp<Args extends readonly unknown[]>(definition: OpDefiniti
     for (const t of saved) {
       if (!(t instanceof Tensor)) throw new DTypeError(`${name}: expected save() to be given tensors, but got ${describe(t)}`);
     }
-    const facts = inputs.map((t) => t && { shape: t.shape, dtype: t.dtype });
+    const facts = inputs.map((t) => t && { shape: t.shape, dtype: t.dtype, device: t.device });
     return record(name, own(returned), inputs, saved, (gradOutput, needs, kept) => {
       const backward = call<unknown>(() => definition.backward({ save, saved: kept as readonly Tensor[], needs, values }, gradOutput));
       return checkGradients(name, backward.returned, facts, needs).map((grad) => grad && backward.own(grad));

@@ -1,9 +1,10 @@
 // Element-wise arithmetic: broadcasting as NumPy, dtypes promoted as PyTorch, gradients with PyTorch's convention for complex numbers.
 import { needsNode, record } from '../autograd';
-import { backend } from '../device';
-import { checkDType, DTYPES, type DType, isDifferentiable, promote, promoteTensors, type TypedArray } from '../dtype';
+import { untracked } from '../context';
+import { backend, onHost } from '../device';
+import { checkDType, DTYPES, type DType, isComplex, isDifferentiable, promote, promoteTensors, type TypedArray } from '../dtype';
 import { DeviceError, DTypeError } from '../errors';
-import { BINARY, UNARY } from '../native';
+import { BINARY, type Memory, UNARY } from '../native';
 import { isScalar, partsOf, type Scalar } from '../scalar';
 import { checkTensor, describe, empty, Tensor } from '../tensor';
 import { broadcastFields, broadcastShapes, castTo, sumTo } from './kernels';
@@ -107,15 +108,16 @@ type Right = Tensor | Scalar;
 // Native code reads an operand during the call, so that one array of each class serves for all scalars.
 const SCALAR_ARRAYS = new Map(Object.values(DTYPES).map(({ array: ArrayType }) => [ArrayType, new ArrayType(2)]));
 
-/** A scalar as a kernel takes it beside tensors of a dtype; it is not rounded to 16 bits. Valid until the next call. */
-function scalarOperand(value: Scalar, dtype: DType): [TypedArray, number] {
+/** A scalar beside tensors of a dtype, which it is not rounded to where that has 16 bits. Valid until the next call. */
+function scalarArray(value: Scalar, dtype: DType): { array: TypedArray; wide: DType } {
   const { bytes, kind } = DTYPES[dtype];
-  const { array: ArrayType, code } = DTYPES[kind === 'float' && bytes === 2 ? 'float32' : dtype];
+  const wide = kind === 'float' && bytes === 2 ? 'float32' : dtype;
+  const { array: ArrayType } = DTYPES[wide];
   const { re, im } = partsOf(value);
   const array = SCALAR_ARRAYS.get(ArrayType) as TypedArray;
   array[0] = kind === 'bool' ? Number(re !== 0) : re; // out of range, integers wrap
   array[1] = im;
-  return [array, code];
+  return { array, wide };
 }
 
 const NO_DIMENSIONS: readonly number[] = [];
@@ -131,10 +133,23 @@ function scalarDtype(dtype: DType, value: Scalar): DType {
 
 const shapeOf = (b: Right): readonly number[] => (b instanceof Tensor ? b.shape : NO_DIMENSIONS);
 
-/** array = op(a, b), broadcast to `shape`; tensors are of one dtype. */
-function binaryRaw(op: string, kernel: keyof typeof BINARY, a: Tensor, b: Right, shape: readonly number[], array: TypedArray): void {
-  const [right, code] = b instanceof Tensor ? [b.raw(op), b.code] : scalarOperand(b, a.dtype);
-  backend(a.device).binary(BINARY[kernel], broadcastFields(shape, a.shape, shapeOf(b)), a.raw(op), a.code, right, code, array, a.code);
+/** memory = op(a, b), broadcast to `shape`; tensors are of one dtype. */
+function binaryRaw(op: string, kernel: keyof typeof BINARY, a: Tensor, b: Right, shape: readonly number[], memory: Memory): void {
+  const run = (right: Memory, code: number) =>
+    backend(a.device).binary(BINARY[kernel], broadcastFields(shape, a.shape, shapeOf(b)), a.raw(op), a.code, right, code, memory, a.code);
+  if (b instanceof Tensor) {
+    run(b.raw(op), b.code);
+    return;
+  }
+  const { array, wide } = scalarArray(b, a.dtype);
+  if (onHost(a.device)) {
+    run(array, DTYPES[wide].code);
+    return;
+  }
+  const scalar = untracked(() => empty([], wide, a.device, op));
+  backend(a.device).fill(array[0] as number, isComplex(wide) ? (array[1] as number) : 0, scalar.raw(op), scalar.code);
+  run(scalar.raw(op), scalar.code);
+  scalar.dispose();
 }
 
 /** op(a, b), broadcast, in a new tensor or `into`. */
@@ -226,9 +241,9 @@ export function binaryForward(op: BinaryName, left: Tensor, right: unknown): { y
   return { y: square ? binaryKernel(op, 'mul', a, a) : binaryKernel(op, op, a, b), a, b, other: value instanceof Tensor ? value : null };
 }
 
-/** @internal Writes op(x, b) into x's array; b broadcasts to x's shape, and the result has x's dtype. */
-export const binaryInto = (op: BinaryName, x: Tensor, b: Tensor | Scalar, array: TypedArray): void =>
-  binaryRaw(op, op, x, converted(op, b, x.dtype), x.shape, array);
+/** @internal Writes op(x, b) into x's memory; b broadcasts to x's shape, and the result has x's dtype. */
+export const binaryInto = (op: BinaryName, x: Tensor, b: Tensor | Scalar, memory: Memory): void =>
+  binaryRaw(op, op, x, converted(op, b, x.dtype), x.shape, memory);
 
 function binary(op: BinaryName, left: Tensor, right: Tensor | Scalar): Tensor {
   const { y, a, b, other } = binaryForward(op, left, right);

@@ -1,10 +1,10 @@
 // In-place ops: they raise the version of the memory, and are not recorded for backward().
 import { isRecording } from '../autograd';
-import { backend } from '../device';
+import { backend, isDeviceBuffer } from '../device';
 import { DTYPES, type DType } from '../dtype';
 import { DTypeError, ShapeError } from '../errors';
 import { checkScalar, type Scalar } from '../scalar';
-import { checkTensor, formatShape, Tensor } from '../tensor';
+import { checkTensor, formatShape, Tensor, transferred } from '../tensor';
 import { type BinaryName, binaryForward, binaryInto, checkRight, resultDtype } from './elementwise';
 import { broadcastShapes, copyOf, expandTo, sameShape } from './kernels';
 
@@ -26,7 +26,8 @@ function checkUnrecorded(op: string, x: Tensor, other?: Tensor): void {
 /** A copy of other where its memory overlaps x's otherwise than element by element. */
 function apart(op: string, x: Tensor, other: Tensor): Tensor {
   const [a, b] = [x.raw(op), other.raw(op)];
-  return a !== b && a.buffer === b.buffer ? copyOf(other, op) : other;
+  if (a === b || isDeviceBuffer(a) || isDeviceBuffer(b)) return other; // two buffers of a GPU have no memory in common
+  return a.buffer === b.buffer ? copyOf(other, op) : other;
 }
 
 const ORDER: Record<string, number> = { bool: 0, int: 1, float: 2, complex: 3 };
@@ -88,20 +89,21 @@ export function fill_(x: Tensor, value: Scalar): Tensor {
 export const zero_ = (x: Tensor): Tensor => fill_(x, 0);
 
 /**
- * Copies other's elements into x, broadcast and converted to x's dtype (as cast() converts).
+ * Copies other's elements into x, broadcast and converted to x's dtype (as cast() converts). other may be on another device.
  * @throws ShapeError if other does not broadcast to x's shape, DTypeError while gradients are recorded and one of the two requires them
  */
 export function copy_(x: Tensor, other: Tensor): Tensor {
   checkTensor(x, 'copy_');
   checkTensor(other, 'copy_', 'the source');
   checkUnrecorded('copy_', x, other);
-  checkRight('copy_', x, other);
   const shape = broadcastShapes('copy_', x.shape, other.shape);
   if (!sameShape(shape, x.shape)) {
     throw new ShapeError(`copy_: output with shape ${formatShape(x.shape)} doesn't match the broadcast shape ${formatShape(shape)}`);
   }
-  const source = expandTo(apart('copy_', x, other), x.shape, 'copy_');
-  const array = x.rawForWrite('copy_');
-  backend(x.device).cast(source.raw('copy_'), source.code, array, x.code);
+  const here = x.device === other.device ? other : transferred(other, x.device, 'copy_');
+  const source = expandTo(apart('copy_', x, here), x.shape, 'copy_');
+  const memory = x.rawForWrite('copy_');
+  backend(x.device).cast(source.raw('copy_'), source.code, memory, x.code);
+  if (here !== other) here.dispose();
   return x;
 }

@@ -1,11 +1,12 @@
 // Prepared masks of one layer, kept by the identity and version of the mask's memory, never by its shape alone.
 import { untracked } from '../context';
+import type { Device } from '../device';
 import { DTYPES, type DType } from '../dtype';
 import type { Tensor } from '../tensor';
 import type { ConvShapes, ConvSpec } from './conv_geometry';
 import { sameShape } from './kernels';
 import { type MaskIdentity, maskIdentity } from './mask_identity';
-import { type CountedHoles, type CountSpec, holesSteps, maskForm } from './mask_ratio';
+import { type CountedHoles, type CountSpec, type HolesOf, holesSteps, maskForm } from './mask_ratio';
 import type { FindHoles } from './partial_conv';
 import type { Steps } from './steps';
 
@@ -34,6 +35,7 @@ interface Recent {
   readonly maskDtype: DType | undefined;
   readonly maskShape: readonly number[];
   readonly dtype: DType;
+  readonly device: Device;
   readonly shapes: ConvShapes;
   readonly entry: Entry;
 }
@@ -63,18 +65,18 @@ export class MaskCache {
   }
 
   /** The prepared mask: from the cache, or the steps that compute it. */
-  readonly find: FindHoles = (shapes, dtype, mask) => {
-    if (this.recent !== null && this.isRecent(this.recent, shapes, dtype, mask)) return this.hit(this.recent.entry, mask);
-    const key = this.keyOf(shapes, DTYPES[dtype].accumulator, mask);
+  readonly find: FindHoles = (shapes, of, mask) => {
+    if (this.recent !== null && this.isRecent(this.recent, shapes, of, mask)) return this.hit(this.recent.entry, mask);
+    const key = this.keyOf(shapes, of, mask);
     if (key === null) {
       this.misses++;
-      return holesSteps(this.spec, this.count, shapes, dtype, mask);
+      return holesSteps(this.spec, this.count, shapes, of, mask);
     }
     const known = this.entries.get(key);
-    if (known === undefined) return this.compute(key, shapes, dtype, mask);
+    if (known === undefined) return this.compute(key, shapes, of, mask);
     this.entries.delete(key);
     this.entries.set(key, known);
-    this.remember(known, shapes, dtype, mask);
+    this.remember(known, shapes, of, mask);
     return this.hit(known, mask);
   };
 
@@ -83,37 +85,37 @@ export class MaskCache {
     return borrowed ? { ...holes, mask } : holes;
   }
 
-  private *compute(key: string, shapes: ConvShapes, dtype: DType, mask: Tensor | null): Steps<CountedHoles> {
+  private *compute(key: string, shapes: ConvShapes, of: HolesOf, mask: Tensor | null): Steps<CountedHoles> {
     this.misses++;
-    const holes = yield* keep(holesSteps(this.spec, this.count, shapes, dtype, mask));
+    const holes = yield* keep(holesSteps(this.spec, this.count, shapes, of, mask));
     this.add(key, holes, mask);
     return holes;
   }
 
-  private isRecent(recent: Recent, shapes: ConvShapes, dtype: DType, mask: Tensor | null): boolean {
-    if (recent.shapes !== shapes || recent.dtype !== dtype) return false;
+  private isRecent(recent: Recent, shapes: ConvShapes, { dtype, device }: HolesOf, mask: Tensor | null): boolean {
+    if (recent.shapes !== shapes || recent.dtype !== dtype || recent.device !== device) return false;
     const identity = mask === null ? NO_MASK : maskIdentity(mask);
     const { id, version } = recent.identity;
     if (identity?.id !== id || identity.version !== version) return false;
     return recent.maskDtype === mask?.dtype && sameShape(recent.maskShape, mask?.shape ?? NO_SHAPE);
   }
 
-  private remember(entry: Entry, shapes: ConvShapes, dtype: DType, mask: Tensor | null): void {
+  private remember(entry: Entry, shapes: ConvShapes, { dtype, device }: HolesOf, mask: Tensor | null): void {
     const identity = mask === null ? NO_MASK : maskIdentity(mask);
     const ofMask = { maskDtype: mask?.dtype, maskShape: mask?.shape ?? NO_SHAPE };
-    if (identity !== null) this.recent = { identity, ...ofMask, dtype, shapes, entry };
+    if (identity !== null) this.recent = { identity, ...ofMask, dtype, device, shapes, entry };
   }
 
   /**
    * null where the mask must not be remembered: somebody outside may change it unseen.
    * @throws ShapeError if the mask does not fit x: a known mask is checked against every x
    */
-  private keyOf(shapes: ConvShapes, accumulator: string, mask: Tensor | null): string | null {
+  private keyOf(shapes: ConvShapes, { dtype, device }: HolesOf, mask: Tensor | null): string | null {
     const form = mask === null ? { n: 1, c: 1 } : maskForm(this.spec, shapes, mask.shape, this.count.multiChannel);
     const identity = mask === null ? NO_MASK : maskIdentity(mask);
     if (identity === null) return null;
     const of = `${identity.id}:${identity.version}:${mask?.dtype}:${form.n},${form.c}`;
-    return `${of}|${shapes.c},${shapes.input.join()}|${accumulator}`;
+    return `${of}|${shapes.c},${shapes.input.join()}|${DTYPES[dtype].accumulator}|${device}`;
   }
 
   private add(key: string, holes: CountedHoles, mask: Tensor | null): void {

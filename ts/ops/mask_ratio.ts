@@ -1,5 +1,5 @@
 // From a mask to what a partial convolution needs of it: the mask in the engine's form, the ratio, and the updated mask.
-import { backend } from '../device';
+import { backend, type Device } from '../device';
 import { DTYPES, type DType } from '../dtype';
 import { DTypeError, ShapeError } from '../errors';
 import { checkOptions } from '../options';
@@ -109,9 +109,15 @@ export function maskDtype(op: string, mask: Tensor, accumulator: DType): DType {
   return mask.dtype === 'int32' ? 'bool' : accumulator;
 }
 
-/** Prepares a mask (null: all valid) for x of the given shapes and dtype. */
-export function* holesSteps(spec: ConvSpec, count: CountSpec, shapes: ConvShapes, dtype: DType, mask: Tensor | null): Steps<CountedHoles> {
-  const { accumulator } = DTYPES[dtype];
+/** Of an x, what its prepared mask depends on besides shapes. */
+export interface HolesOf {
+  readonly dtype: DType;
+  readonly device: Device;
+}
+
+/** Prepares a mask (null: all valid) for x of the given shapes, dtype and device. */
+export function* holesSteps(spec: ConvSpec, count: CountSpec, shapes: ConvShapes, of: HolesOf, mask: Tensor | null): Steps<CountedHoles> {
+  const { accumulator } = DTYPES[of.dtype];
   const form = mask === null ? { n: 1, c: 1 } : maskForm(spec, shapes, mask.shape, count.multiChannel);
   const channels = !count.multiChannel ? 1 : count.countGroups ? shapes.c / spec.groups : shapes.c;
   const ratioC = form.c > 1 && count.countGroups ? spec.groups : 1;
@@ -121,7 +127,7 @@ export function* holesSteps(spec: ConvSpec, count: CountSpec, shapes: ConvShapes
   const taps = spec.kernelSize.reduce((a, b) => a * b, 1);
   // How many of the counted channels each channel of the mask stands for.
   const weight = form.c > 1 ? 1 : channels;
-  const device = mask?.device ?? 'cpu';
+  const { device } = of;
   let ready: Tensor | null = null;
   if (mask !== null) {
     const target = maskDtype(spec.op, mask, accumulator);
@@ -194,6 +200,8 @@ export function maskRatio(mask: Tensor, options: MaskRatioOptions): [Tensor, Ten
     throw new ShapeError(`${op}: the mask's channels must be divisible by groups=${groups}, but got mask ${formatShape(mask.shape)}`);
   const counted = { ...spec, groups };
   const shapes = convShapes(counted, mask.shape, [groups, c / groups, ...spec.kernelSize]);
-  const holes = runSync(holesSteps(counted, count, shapes, mask.dtype === 'float64' ? 'float64' : 'float32', mask));
+  const holes = runSync(
+    holesSteps(counted, count, shapes, { dtype: mask.dtype === 'float64' ? 'float64' : 'float32', device: mask.device }, mask),
+  );
   return [holes.ratio, holes.updated];
 }

@@ -1,6 +1,6 @@
 // The ops as methods of Tensor, and what autograd needs of them.
 import { backward, provideArithmetic } from '../autograd';
-import type { Device } from '../device';
+import { type Device, onHost } from '../device';
 import { DTYPES, type DType } from '../dtype';
 import { ShapeError } from '../errors';
 import { nest } from '../nested';
@@ -95,7 +95,8 @@ declare module '../tensor' {
 function numbers(x: Tensor, op: string) {
   const { bytes, kind } = DTYPES[x.dtype];
   const readable = kind === 'float' && bytes === 2 ? castTo(x, 'float32', op) : x;
-  const values = readable.raw(op);
+  const values = onHost(x.device) ? readable.hostArray(op) : readable.readSync();
+  if (readable !== x && !onHost(x.device)) readable.dispose(); // on the host its array is read now
   return kind === 'bool' ? Uint8Array.from(values.subarray(0, x.size), (byte) => (byte === 0 ? 0 : 1)) : values;
 }
 

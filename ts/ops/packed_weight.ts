@@ -1,16 +1,18 @@
 // Weights as the engine reads them, packed once for each version of a weight.
 import { untracked } from '../context';
-import { backend } from '../device';
-import { DTYPES } from '../dtype';
-import { type Fields, native, type PASS_BACKWARD_INPUT, type PASS_FORWARD } from '../native';
+import { backend, packing } from '../device';
+import { DTYPES, type DType } from '../dtype';
+import type { Fields, PASS_BACKWARD_INPUT, PASS_FORWARD } from '../native';
 import { Storage } from '../storage';
 import { Tensor } from '../tensor';
+import { castTo } from './kernels';
 
 interface Packed {
   readonly version: number;
   readonly pass: number;
   readonly geometry: Fields;
-  readonly simd: string;
+  readonly packing: string;
+  readonly dtype: DType;
   readonly tensor: Tensor;
 }
 
@@ -22,25 +24,33 @@ const LAYOUT_FIELDS = [1, 4, 5, 6, 9, 10, 11, 12, 13, 14, 15];
 
 const sameLayout = (a: Fields, b: Fields): boolean => a === b || LAYOUT_FIELDS.every((i) => a[i] === b[i]);
 
-function pack(g: Fields, pass: number, weight: Tensor): Tensor {
+function pack(g: Fields, pass: number, weight: Tensor, dtype: DType): Tensor {
   const addon = backend(weight.device);
-  const dtype = DTYPES[weight.dtype].accumulator;
+  const { accumulator } = DTYPES[dtype];
   const size = addon.packedSize(g, pass);
-  const packed = new Tensor(Storage.allocate(size, dtype, 'conv'), [size], dtype, weight.device);
-  addon.convPackWeight(g, pass, weight.raw('conv'), weight.code, packed.raw('conv'), packed.code);
+  const packed = new Tensor(Storage.allocate(size, accumulator, 'conv', false, weight.device), [size], accumulator, weight.device);
+  const from = castTo(weight, dtype, 'conv');
+  addon.convPackWeight(g, pass, from.raw('conv'), from.code, packed.raw('conv'), packed.code);
+  if (from !== weight) from.dispose();
   return packed;
 }
 
-/** The packed form of weight for a pass of geometry g. It is kept while nobody can change the weight unseen, until its version rises. */
-export function packedWeight(g: Fields, pass: typeof PASS_FORWARD | typeof PASS_BACKWARD_INPUT, weight: Tensor): Tensor {
+/** The packed form of weight for a pass of geometry g on tensors of a dtype. It is kept while nobody can change the weight unseen, until its version rises. */
+export function packedWeight(
+  g: Fields,
+  pass: typeof PASS_FORWARD | typeof PASS_BACKWARD_INPUT,
+  weight: Tensor,
+  dtype = weight.dtype,
+): Tensor {
   const { shared, version, origin } = weight.storage;
-  if (shared) return pack(g, pass, weight);
-  const simd = native.getSimd();
+  if (shared) return pack(g, pass, weight, dtype);
+  const kind = packing(weight.device);
   const known = cache.get(origin) ?? [];
   for (const entry of known) {
-    if (entry.version === version && entry.pass === pass && entry.simd === simd && sameLayout(entry.geometry, g)) return entry.tensor;
+    const same = entry.version === version && entry.pass === pass && entry.packing === kind && entry.dtype === dtype;
+    if (same && sameLayout(entry.geometry, g)) return entry.tensor;
   }
-  const entry = { version, pass, geometry: g, simd, tensor: untracked(() => pack(g, pass, weight)) };
+  const entry = { version, pass, geometry: g, packing: kind, dtype, tensor: untracked(() => pack(g, pass, weight, dtype)) };
   cache.set(origin, [entry, ...known.filter((other) => other.version === version)].slice(0, MOST_LAYOUTS));
   return entry.tensor;
 }

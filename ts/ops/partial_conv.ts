@@ -1,11 +1,10 @@
 // Partial convolution: y = (conv(select(mask, x)) * ratio + bias) * updated, and the mask that comes out of it.
-import type { DType } from '../dtype';
 import { DeviceError, DTypeError } from '../errors';
 import { checkOptions } from '../options';
 import { checkTensor, describe, type Tensor } from '../tensor';
 import { checkOperands, convolveSteps } from './conv';
 import { type ConvOptions, type ConvShapes, type ConvSpec, convSpec } from './conv_geometry';
-import { type CountedHoles, type CountOptions, type CountSpec, countSpec, holesSteps, updatedMask } from './mask_ratio';
+import { type CountedHoles, type CountOptions, type CountSpec, countSpec, type HolesOf, holesSteps, updatedMask } from './mask_ratio';
 import { runSync, type Steps } from './steps';
 
 export interface PartialConvOptions extends ConvOptions, CountOptions {
@@ -25,7 +24,7 @@ export interface PartialCall {
 }
 
 /** Gives the prepared mask: from a cache, or the steps that compute it. */
-export type FindHoles = (shapes: ConvShapes, dtype: DType, mask: Tensor | null) => CountedHoles | Steps<CountedHoles>;
+export type FindHoles = (shapes: ConvShapes, of: HolesOf, mask: Tensor | null) => CountedHoles | Steps<CountedHoles>;
 
 function checkMask(op: string, mask: unknown, x: Tensor): void {
   if (mask === null) return;
@@ -46,7 +45,7 @@ export function* partialConvSteps(call: PartialCall, find: FindHoles): Steps<Par
   const shapes = checkOperands(spec, x, weight, bias);
   checkMask(spec.op, mask, x);
   if (x.dtype === 'int32') throw new DTypeError(`${spec.op}: expected x of floating point or complex dtype, but got ${describe(x)}`);
-  const found = find(shapes, x.dtype, mask);
+  const found = find(shapes, x, mask);
   const holes = 'ratio' in found ? found : yield* found;
   const y = yield* convolveSteps({ spec, shapes, x, weight, bias, holes });
   return { y, mask: returnMask ? updatedMask(holes, shapes, count, x.dtype) : null };
@@ -55,8 +54,8 @@ export function* partialConvSteps(call: PartialCall, find: FindHoles): Steps<Par
 /** Holes computed anew each time. */
 export const computeHoles =
   (spec: ConvSpec, count: CountSpec): FindHoles =>
-  (shapes, dtype, mask) =>
-    holesSteps(spec, count, shapes, dtype, mask);
+  (shapes, of, mask) =>
+    holesSteps(spec, count, shapes, of, mask);
 
 const KNOWN = ['stride', 'padding', 'dilation', 'groups', 'paddingMode', 'multiChannel', 'countGroups', 'eps', 'returnMask'];
 

@@ -4,7 +4,7 @@ import { record } from '../autograd';
 import { checkDevice, type Device, looksLikeDevice } from '../device';
 import { type DType, isDType, promote } from '../dtype';
 import { DeviceError, DTypeError, ShapeError } from '../errors';
-import { checkShape, checkTensor, describe, empty, formatShape, sizeOf, type Tensor, zeroed } from '../tensor';
+import { checkShape, checkTensor, describe, empty, formatShape, sizeOf, type Tensor, transferred, zeroed } from '../tensor';
 import { cast } from './elementwise';
 import { castTo, checkDim, copyOf, copyView, denseStrides, expandTo, gather, sumTo } from './kernels';
 
@@ -216,6 +216,7 @@ export function to(x: Tensor, target: Device | DType): Tensor {
   checkTensor(x, 'to');
   if (isDType(target)) return cast(x, target);
   if (!looksLikeDevice(target)) throw new DTypeError(`to: expected a device or a dtype, but got ${describe(target)}`);
-  checkDevice(target);
-  return x;
+  const device = checkDevice(target);
+  const { device: from } = x;
+  return device === from ? x : record('to', transferred(x, device), [x], [], (g) => [transferred(g, from)]);
 }

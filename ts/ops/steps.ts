@@ -1,6 +1,6 @@
 // One description of an op, run at once or off the event loop: a generator that yields its native calls and returns its result.
 import { untracked, withContext } from '../context';
-import { backend } from '../device';
+import { backend, isDeviceBuffer } from '../device';
 import type { Fields, Native } from '../native';
 import { Tensor } from '../tensor';
 
@@ -57,11 +57,13 @@ export type Freeze = <V>(value: V) => V;
 export const asItIs: Freeze = (value) => value;
 
 /**
- * Runs the steps off the event loop. No gradients are recorded.
+ * Runs the steps off the event loop. No gradients are recorded. A GPU gets all of them at once, in order: what is changed or disposed
+ * later is changed later there too.
  * @param start describes the op; every operand that somebody may change or dispose before the op ends has to go through `freeze`
  */
 export async function runAsync<T>(start: (freeze: Freeze) => Steps<T>): Promise<T> {
   const ends: (() => void)[] = [];
+  const underWay: Promise<void>[] = [];
   const freeze: Freeze = (value) => {
     if (!(value instanceof Tensor) || !isLive(value)) return value;
     const { storage, release } = value.storage.freeze('forwardAsync');
@@ -72,13 +74,23 @@ export async function runAsync<T>(start: (freeze: Freeze) => Steps<T>): Promise<
     const steps = start(freeze);
     for (;;) {
       const next = withContext({ recording: false }, () => steps.next());
-      if (next.done) return next.value;
-      await runStep(next.value);
+      if (next.done) {
+        await Promise.all(underWay);
+        return next.value;
+      }
+      const step = runStep(next.value);
+      if (!isOnDevice(next.value)) await step;
+      else {
+        step.catch(() => {}); // told at the end, unless another error comes before
+        underWay.push(step);
+      }
     }
   } finally {
     for (const end of ends) end();
   }
 }
+
+const isOnDevice = ({ op, args }: NativeCall) => args.some((arg) => arg instanceof Tensor && isDeviceBuffer(arg.raw(op)));
 
 /** One native call off the event loop; its operands keep their memory until it is done. */
 async function runStep(call: NativeCall): Promise<void> {

@@ -1,5 +1,6 @@
 // Clipping of gradients by their common norm.
 import { untracked } from '../context';
+import { full } from '../create';
 import { backend } from '../device';
 import { DTYPES } from '../dtype';
 import { BackendError, DeviceError, DTypeError, ShapeError } from '../errors';
@@ -17,11 +18,11 @@ const codeOf = (t: Tensor) => DTYPES[DTYPES[t.dtype].real].code;
 /** t *= factor, in place; a complex tensor as its real view, a 16-bit one in float32. */
 function scale(t: Tensor, factor: number): void {
   const array = t.rawForWrite(OP);
-  const { lanes, accumulator, real } = DTYPES[t.dtype];
-  const double = real === 'float64';
+  const { lanes, accumulator } = DTYPES[t.dtype];
   const fields = broadcastFields([t.size * lanes], [t.size * lanes], []);
-  const right = double ? Float64Array.of(factor) : Float32Array.of(factor);
-  backend(t.device).binary(BINARY.mul, fields, array, codeOf(t), right, DTYPES[accumulator].code, array, codeOf(t));
+  const right = untracked(() => full([], factor, { dtype: accumulator, device: t.device }));
+  backend(t.device).binary(BINARY.mul, fields, array, codeOf(t), right.raw(OP), right.code, array, codeOf(t));
+  right.dispose();
 }
 
 /** The sum of the squares of all elements of tensors on one device. */

@@ -2,11 +2,11 @@
 import { untracked } from '../context';
 import { backend } from '../device';
 import { DTYPES, type DType, isDifferentiable } from '../dtype';
-import { DisposedError, DTypeError, ShapeError } from '../errors';
+import { DeviceError, DisposedError, DTypeError, ShapeError } from '../errors';
 import type { Native, Operand } from '../native';
 import { copyOf } from '../ops/kernels';
 import { checkOptions } from '../options';
-import { checkTensor, describe, formatShape, Tensor, zeroed } from '../tensor';
+import { checkTensor, describe, formatShape, Tensor, transferred, zeroed } from '../tensor';
 
 /** Parameters that share options; those left out are the optimizer's. */
 export type GroupOptions<O> = Partial<O> & { readonly params: Iterable<Tensor> };
@@ -211,7 +211,7 @@ export abstract class Optimizer<O extends { lr: number }> {
       if (values === undefined) continue;
       const entries = Object.entries(values).map(([name, value]) => {
         if (!(value instanceof Tensor)) return [name, value];
-        if (String(value.shape) === String(param.shape)) return [name, untracked(() => copyOf(value, this.op, stateDtype(param.dtype)))];
+        if (String(value.shape) === String(param.shape)) return [name, untracked(() => this.copied(value, param))];
         throw new ShapeError(
           `${this.op}: expected ${name} of parameter ${i} to have shape ${formatShape(param.shape)}, but got ${describe(value)}`,
         );
@@ -219,6 +219,14 @@ export abstract class Optimizer<O extends { lr: number }> {
       states.set(param, Object.fromEntries(entries));
     }
     return states;
+  }
+
+  /** A copy of a loaded state as the parameter's own has to be. */
+  private copied(value: Tensor, param: Tensor): Tensor {
+    const there = transferred(value, param.device, this.op);
+    const copy = copyOf(there, this.op, stateDtype(param.dtype));
+    there.dispose();
+    return copy;
   }
 
   /** Frees the memory of the state; the parameters stay. */
@@ -245,6 +253,11 @@ function checkGradient(op: string, param: Tensor, i: number): void {
   if (String(grad.shape) !== String(param.shape)) {
     throw new ShapeError(
       `${op}: expected the gradient of parameter ${i} to have shape ${formatShape(param.shape)}, but got ${describe(grad)}`,
+    );
+  }
+  if (grad.device !== param.device) {
+    throw new DeviceError(
+      `${op}: expected parameter ${i} and its gradient on one device, but they are on ${param.device} and ${grad.device}`,
     );
   }
   if (grad.dtype !== param.dtype)

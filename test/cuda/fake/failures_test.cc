@@ -7,7 +7,7 @@
 
 #include "conv.h"
 #include "cuda/engine.h"
-#include "cuda/failure.h"
+#include "failure.h"
 #include "fake.h"
 
 using namespace partialconv;
@@ -22,16 +22,16 @@ void expect(bool ok, const std::string& what) {
   std::printf("FAILED: %s\n", what.c_str());
 }
 
-// The message of the cuda::Failure that body throws, which must be of this call; "" where it throws none.
+// The message of the Failure that body throws, which must be of this call; "" where it throws none.
 std::string failure_of(const std::string& call, const std::function<void()>& body) {
   try {
     body();
     expect(false, "a failure of " + call + ", but there was none");
-  } catch (const cuda::Failure& e) {
+  } catch (const Failure& e) {
     expect(e.call == call && e.status != 0, "a failure of " + call + ", but it was " + e.call);
     return e.what();
   } catch (const std::exception& e) {
-    expect(false, std::string("a cuda::Failure, but it was ") + e.what());
+    expect(false, std::string("a Failure, but it was ") + e.what());
   }
   return "";
 }
@@ -119,7 +119,7 @@ void test_out_of_memory(Context& context) {
   const std::size_t in_use = context.memory().in_use();
   { const auto passing = context.allocate(1 << 20); }
   expect(context.memory().cached() >= (1 << 20), "freed memory is cached");
-  const std::size_t memory = s.memory;
+  const int64_t memory = s.memory;
   s.memory = s.used + (1 << 19);
   const std::string message = failure_of("cudaMallocFromPoolAsync", [&] { context.allocate(1 << 22); });
   expect(message.find("4194304 bytes asked") != std::string::npos && message.find(" free") != std::string::npos,

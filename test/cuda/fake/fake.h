@@ -1,25 +1,36 @@
 // A CUDA runtime and a cuDNN on the host, for tests of the whole backend without a GPU: what they count, and the failures they inject.
+// As on a GPU, work is only queued by the call that asks for it, and device memory cannot be touched by the host.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 struct CUstream_st;
 
 namespace fake {
 
 struct State {
-  int devices = 1;
-  std::size_t memory = std::size_t{1} << 32;  // of a device
-  std::size_t used = 0;
-  int64_t launches = 0, allocations = 0, executions = 0, plans = 0;
-  int fail_launch = 0;   // the n-th launch from now on fails (0: none)
-  int fail_execute = 0;  // the same for cuDNN
+  int64_t devices = 1;
+  int64_t memory = int64_t{1} << 32;  // of a device
+  int64_t used = 0;
+  int64_t launches = 0, allocations = 0, executions = 0, plans = 0, uploads = 0;
+  int64_t fail_launch = 0;   // the n-th launch from now on fails (0: none)
+  int64_t fail_execute = 0;  // the same for cuDNN
+  int64_t fail_late = 0;     // the n-th piece of work from now on fails when it runs: whoever waits for it is told
 };
 State& state();
+
+// How often the calling thread has waited for work.
+int64_t& waits();
 
 // Counts a launch and checks what every launch must keep: a stream, at least one block, no more blocks than elements need. Returns a
 // cudaError_t.
 int count_launch(unsigned blocks, CUstream_st* stream, int64_t n);
+
+// Work for a stream, which runs when somebody waits for it.
+void enqueue(CUstream_st* stream, std::function<void()> work);
+// The same for a functor of `size` bytes, which is copied, as the arguments of a launch are.
+void enqueue_launch(CUstream_st* stream, int64_t n, void (*run)(int64_t n, const void* functor), const void* functor, std::size_t size);
 
 }  // namespace fake

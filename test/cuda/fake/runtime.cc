@@ -1,22 +1,125 @@
-// The body of native/cuda/runtime.h on host memory. Fresh memory is poisoned; everything runs at once.
+// The body of native/cuda/runtime.h on host memory: a queue a stream, a counter an event. Device memory is one range of addresses that
+// only running work can touch; fresh memory is poisoned.
 #include "cuda/runtime.h"
+
+#include <sys/mman.h>
 
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <vector>
 
-#include "cuda/failure.h"
 #include "cuda/launch.h"
+#include "failure.h"
+
+struct CUstream_st : std::enable_shared_from_this<CUstream_st> {
+  std::deque<std::function<void()>> waiting;
+  int64_t given = 0, done = 0;
+  int error = 0;
+};
+
+struct CUevent_st {
+  std::shared_ptr<CUstream_st> stream;
+  int64_t until = 0;
+};
 
 namespace fake {
+namespace {
+
+constexpr std::size_t kLongestQueue = 512;
+constexpr std::size_t kAddresses = std::size_t{1} << 33;
+
+std::recursive_mutex mutex;
+std::map<CUstream_st*, std::shared_ptr<CUstream_st>> streams;  // events may keep one longer
+
+// The device's addresses.
+struct Arena {
+  unsigned char* base = nullptr;
+  std::size_t top = 0;
+  int open = 0;
+  std::map<std::size_t, std::vector<void*>> free;
+  std::map<void*, std::size_t> blocks;
+
+  void* take(std::size_t bytes) {
+    const std::size_t size = (bytes + 511) / 512 * 512;
+    if (base == nullptr) {
+      void* range = mmap(nullptr, kAddresses, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      if (range == MAP_FAILED) return nullptr;
+      base = static_cast<unsigned char*>(range);
+    }
+    std::vector<void*>& old = free[size];
+    void* data = nullptr;
+    if (!old.empty()) {
+      data = old.back();
+      old.pop_back();
+    } else if (top + size <= kAddresses) {
+      data = base + top;
+      top += size;
+      if (open > 0) protect(PROT_READ | PROT_WRITE);
+    }
+    if (data != nullptr) blocks[data] = size;
+    return data;
+  }
+
+  void protect(int access) {
+    const std::size_t pages = (top + 4095) / 4096 * 4096;
+    if (pages > 0 && mprotect(base, pages, access) != 0) std::abort();
+  }
+};
+
+Arena& arena() {
+  static Arena all;
+  return all;
+}
+
+// While it lives, device memory can be touched.
+struct Access {
+  Access() {
+    if (arena().open++ == 0) arena().protect(PROT_READ | PROT_WRITE);
+  }
+  ~Access() {
+    if (--arena().open == 0) arena().protect(PROT_NONE);
+  }
+};
+
+void run_until(CUstream_st& stream, int64_t until) {
+  if (stream.done >= until) return;
+  const Access access;
+  while (stream.done < until) {
+    const std::function<void()> work = std::move(stream.waiting.front());
+    stream.waiting.pop_front();
+    ++stream.done;
+    work();
+    State& s = state();
+    if (s.fail_late > 0 && --s.fail_late == 0) stream.error = 719;
+  }
+}
+
+// Tells an error of what has run, once.
+void report(CUstream_st& stream, const char* call) {
+  if (stream.error == 0) return;
+  const int error = stream.error;
+  stream.error = 0;
+  throw partialconv::Failure(call, error, "the fake's work failed");
+}
+
+}  // namespace
 
 State& state() {
   static State all;
   return all;
 }
 
+int64_t& waits() {
+  static thread_local int64_t count = 0;
+  return count;
+}
+
 int count_launch(unsigned blocks, CUstream_st* stream, int64_t n) {
+  const std::lock_guard lock(mutex);
   State& s = state();
   ++s.launches;
   if (s.fail_launch > 0 && --s.fail_launch == 0) return 719;
@@ -24,64 +127,136 @@ int count_launch(unsigned blocks, CUstream_st* stream, int64_t n) {
   return stream == nullptr || blocks < 1 || static_cast<int64_t>(blocks) > needed ? 9 : 0;
 }
 
+void enqueue(CUstream_st* stream, std::function<void()> work) {
+  const std::lock_guard lock(mutex);
+  stream->waiting.push_back(std::move(work));
+  ++stream->given;
+  if (stream->waiting.size() > kLongestQueue) run_until(*stream, stream->given);
+}
+
+void enqueue_launch(CUstream_st* stream, int64_t n, void (*run)(int64_t, const void*), const void* functor, std::size_t size) {
+  const auto* bytes = static_cast<const unsigned char*>(functor);
+  auto copy = std::make_shared<std::vector<std::max_align_t>>((size + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t));
+  std::memcpy(copy->data(), bytes, size);
+  enqueue(stream, [=] { run(n, copy->data()); });
+}
+
 }  // namespace fake
 
 namespace partialconv::cuda {
-namespace {
 
-std::mutex mutex;
-std::map<void*, std::size_t> blocks;
-char stream_place, pool_place, event_place;
-
-}  // namespace
+using fake::mutex;
 
 const Presence& presence() {
-  static Presence found;
-  found = {fake::state().devices, 13000, 13000, fake::state().devices > 0 ? "" : "the fake has no device"};
+  static thread_local Presence found;
+  const int devices = static_cast<int>(fake::state().devices);
+  found = {devices, 13000, 13000, devices > 0 ? "" : "the fake has no device"};
   return found;
 }
 
-DeviceFacts device_facts(int) { return {"fake", 9, 0, 4, fake::state().memory}; }
+DeviceFacts device_facts(int) { return {"fake", 9, 0, 4, static_cast<std::size_t>(fake::state().memory)}; }
 void use_device(int) {}
-std::size_t free_memory() { return fake::state().memory - fake::state().used; }
+std::size_t free_memory() { return static_cast<std::size_t>(fake::state().memory - fake::state().used); }
 
-Stream create_stream() { return reinterpret_cast<Stream>(&stream_place); }
-void destroy_stream(Stream) {}
-void synchronize(Stream) {}
-Pool create_pool(int) { return reinterpret_cast<Pool>(&pool_place); }
+Stream create_stream() {
+  const auto stream = std::make_shared<CUstream_st>();
+  const std::lock_guard lock(mutex);
+  fake::streams[stream.get()] = stream;
+  return stream.get();
+}
+
+void destroy_stream(Stream stream) {
+  const std::lock_guard lock(mutex);
+  fake::run_until(*stream, stream->given);
+  fake::streams.erase(stream);
+}
+
+void synchronize(Stream stream) {
+  const std::lock_guard lock(mutex);
+  ++fake::waits();
+  fake::run_until(*stream, stream->given);
+  fake::report(*stream, "cudaStreamSynchronize");
+}
+
+Pool create_pool(int) {
+  static char place;
+  return reinterpret_cast<Pool>(&place);
+}
 void destroy_pool(Pool) {}
 void trim_pool(Pool) {}
 
-void* allocate(Pool, std::size_t bytes, Stream) {
-  std::lock_guard lock(mutex);
+void* allocate(Pool, std::size_t bytes, Stream stream) {
+  const std::lock_guard lock(mutex);
   fake::State& s = fake::state();
   ++s.allocations;
-  if (s.used + bytes > s.memory) return nullptr;
-  void* data = std::aligned_alloc(512, (bytes + 511) / 512 * 512);
-  std::memset(data, 0xff, bytes);
-  blocks[data] = bytes;
-  s.used += bytes;
+  if (s.used + static_cast<int64_t>(bytes) > s.memory) return nullptr;
+  void* data = fake::arena().take(bytes);
+  if (data == nullptr) return nullptr;
+  fake::enqueue(stream, [=] { std::memset(data, 0xff, bytes); });
+  s.used += static_cast<int64_t>(bytes);
   return data;
 }
 
-void release(void* data, Stream) {
-  std::lock_guard lock(mutex);
-  if (blocks.count(data) == 0) throw Failure("cudaFreeAsync", 1, "not a device pointer");
-  fake::state().used -= blocks[data];
-  blocks.erase(data);
-  std::free(data);
+void release(void* data, Stream stream) {
+  const std::lock_guard lock(mutex);
+  fake::Arena& arena = fake::arena();
+  const auto found = arena.blocks.find(data);
+  if (found == arena.blocks.end()) throw Failure("cudaFreeAsync", 1, "not a device pointer");
+  const std::size_t size = found->second;
+  arena.blocks.erase(found);
+  fake::state().used -= static_cast<int64_t>(size);
+  fake::enqueue(stream, [=, &arena] {
+    std::memset(data, 0xff, size);
+    arena.free[size].push_back(data);
+  });
 }
 
-void copy_to_device(void* to, const void* host, std::size_t bytes, Stream) { std::memcpy(to, host, bytes); }
-void copy_to_host(void* host, const void* from, std::size_t bytes, Stream) { std::memcpy(host, from, bytes); }
-void copy_on_device(void* to, const void* from, std::size_t bytes, Stream) { std::memmove(to, from, bytes); }
-void set_bytes(void* to, int value, std::size_t bytes, Stream) { std::memset(to, value, bytes); }
+void copy_to_device(void* to, const void* host, std::size_t bytes, Stream stream) {
+  const auto* from = static_cast<const unsigned char*>(host);
+  ++fake::state().uploads;
+  fake::enqueue(stream, [to, copy = std::vector<unsigned char>(from, from + bytes)] {
+    if (!copy.empty()) std::memcpy(to, copy.data(), copy.size());
+  });
+}
 
-Event create_event() { return reinterpret_cast<Event>(&event_place); }
-void destroy_event(Event) {}
-void record(Event, Stream) {}
-bool done(Event) { return true; }
-void wait(Event) {}
+void copy_to_host(void* host, const void* from, std::size_t bytes, Stream stream) {
+  const std::lock_guard lock(mutex);
+  synchronize(stream);
+  const fake::Access access;
+  if (bytes > 0) std::memcpy(host, from, bytes);
+}
+
+void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream) {
+  fake::enqueue(stream, [=] { std::memmove(to, from, bytes); });
+}
+
+void set_bytes(void* to, int value, std::size_t bytes, Stream stream) {
+  fake::enqueue(stream, [=] { std::memset(to, value, bytes); });
+}
+
+void* allocate_pinned(std::size_t bytes) { return std::malloc(bytes); }
+void release_pinned(void* data) { std::free(data); }
+void copy_to_pinned(void* pinned, const void* from, std::size_t bytes, Stream stream) { copy_on_device(pinned, from, bytes, stream); }
+
+Event create_event() { return new CUevent_st; }
+void destroy_event(Event event) { delete event; }
+
+void record(Event event, Stream stream) {
+  const std::lock_guard lock(mutex);
+  *event = {stream->shared_from_this(), stream->given};
+}
+
+bool done(Event event) {
+  const std::lock_guard lock(mutex);
+  return event->stream == nullptr || event->stream->done >= event->until;
+}
+
+void wait(Event event) {
+  const std::lock_guard lock(mutex);
+  ++fake::waits();
+  fake::run_until(*event->stream, event->until);
+  fake::report(*event->stream, "cudaEventSynchronize");
+}
 
 void check_launch(int status) {
   if (status != 0) throw Failure("cudaLaunchKernel", status, "the fake says so");

@@ -1,10 +1,10 @@
-// The exception for a CUDA or cuDNN call that failed; the addon makes a BackendError of it.
+// The exception for a call of a library (CUDA, cuDNN) that failed; the addon makes a BackendError of it.
 #pragma once
 
 #include <stdexcept>
 #include <string>
 
-namespace partialconv::cuda {
+namespace partialconv {
 
 class Failure : public std::runtime_error {
  public:
@@ -15,4 +15,4 @@ class Failure : public std::runtime_error {
   const int status;
 };
 
-}  // namespace partialconv::cuda
+}  // namespace partialconv

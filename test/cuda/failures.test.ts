@@ -1,0 +1,147 @@
+// What goes wrong on a GPU, as JavaScript sees it: launches and cuDNN that fail, errors that come late, no GPU or no addon at all.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import * as api from '../../ts';
+import { type Device, tensor, zeros } from '../../ts';
+import { useCudaAddon } from '../../ts/device';
+import { cmakeFolder, root } from '../support/cmake_build';
+import { expectTyped } from '../support/typed_errors';
+import { fake, fakePath, needsFakeCuda } from './on_fake';
+
+/** The BackendError that a promise is rejected with. */
+async function rejection(promise: Promise<unknown>): Promise<api.BackendError> {
+  const error = await promise.then(
+    () => 'a result',
+    (e: unknown) => e,
+  );
+  expect(error).to.be.instanceOf(api.BackendError);
+  return error as api.BackendError;
+}
+
+describe("failures on 'cuda'", () => {
+  needsFakeCuda();
+
+  it("a launch that fails is a BackendError with the call's name and status, and nothing more", () => {
+    const x = tensor([1, 2], { device: 'cuda' });
+    fake.set('failLaunch', 1);
+    const error = expectTyped(() => x.add(x)) as api.BackendError;
+    expect([error.code, error.call, error.status]).to.deep.equal(['ERR_BACKEND', 'cudaLaunchKernel', 719]);
+    expect(x.add(x).toArray()).to.deep.equal([2, 4]);
+  });
+
+  it("cuDNN's failures too", () => {
+    const layer = new api.Conv1d(16, 16, 3, { device: 'cuda' });
+    const x = zeros([1, 16, 20], { device: 'cuda' });
+    layer.forward(x);
+    fake.set('failExecute', 1);
+    const error = expectTyped(() => layer.forward(x)) as api.BackendError;
+    expect([error.code, error.call, error.status]).to.deep.equal(['ERR_BACKEND', 'cudnnBackendExecute', 5000]);
+    expect(layer.forward(x).shape).to.deep.equal([1, 16, 18]);
+  });
+
+  it('work that fails when it runs is told to whoever waits for it', async () => {
+    const x = tensor([1, 2], { device: 'cuda' });
+    x.readSync();
+    fake.set('failLate', 1);
+    const sync = expectTyped(() => x.add(1).readSync()) as api.BackendError;
+    expect([sync.code, sync.call, sync.status]).to.deep.equal(['ERR_BACKEND', 'cudaStreamSynchronize', 719]);
+    fake.set('failLate', 1);
+    const late = await rejection(x.add(1).read());
+    expect([late.code, late.call, late.status]).to.deep.equal(['ERR_BACKEND', 'cudaEventSynchronize', 719]);
+    expect([...(await x.add(1).read())]).to.deep.equal([2, 3]);
+  });
+
+  it('forwardAsync is rejected, and the next one works', async () => {
+    const layer = new api.PartialConv1d(2, 2, 3, { device: 'cuda' });
+    const [x, mask] = [zeros([1, 2, 9], { device: 'cuda' }), api.ones([9], { device: 'cuda' })];
+    x.readSync();
+    fake.set('failLate', 2);
+    await rejection(layer.forwardAsync(x, mask));
+    fake.set('failLaunch', 1);
+    await rejection(layer.forwardAsync(x, mask));
+    expect((await layer.forwardAsync(x, mask)).shape).to.deep.equal([1, 2, 7]);
+  });
+
+  it('workers have streams of their own; a process ends while work is queued', () => {
+    const program = `
+      const { Worker, isMainThread, parentPort } = require('node:worker_threads');
+      require('tsx/cjs');
+      const pc = require(${JSON.stringify(join(root, 'ts', 'index.ts'))});
+      pc.manualSeed(3);
+      const layer = new pc.Conv1d(16, 16, 3, { device: 'cuda' });
+      const sum = layer.forward(pc.randn([4, 16, 50], { device: 'cuda' })).sum();
+      if (!isMainThread) parentPort.postMessage(sum.item());
+      else {
+        const source = process.env.PROGRAM;
+        const workers = [1, 2, 3].map(() => new Promise((resolve, reject) =>
+          new Worker(source, { eval: true }).once('message', resolve).once('error', reject)));
+        Promise.all(workers).then((sums) => {
+          console.log(sums.every((other) => other === sum.item()));
+          layer.forwardAsync(pc.randn([4, 16, 50], { device: 'cuda' }));
+          sum.read();
+          process.exit(5);
+        });
+      }`;
+    const env = { ...process.env, PARTIALCONV_CUDA_ADDON: fakePath, PROGRAM: program };
+    const { status, signal, stdout, stderr } = spawnSync(process.execPath, ['--eval', program], { cwd: root, env, encoding: 'utf8' });
+    expect({ status, signal, stdout }, stderr).to.deep.equal({ status: 5, signal: null, stdout: 'true\n' });
+  });
+});
+
+describe("no 'cuda'", () => {
+  needsFakeCuda();
+
+  const CALLS: Record<string, (device: Device) => unknown> = {
+    zeros: (device) => zeros([2], { device }),
+    tensor: (device) => tensor([1], { device }),
+    randn: (device) => api.randn([2], { device }),
+    arange: (device) => api.arange(3, { device }),
+    zerosLike: (device) => api.zerosLike(zeros([2]), { device }),
+    to: (device) => zeros([2]).to(device),
+    'Module.to': (device) => new api.Conv1d(1, 1, 1).to(device),
+    Conv1d: (device) => new api.Conv1d(1, 1, 1, { device }),
+    PReLU: (device) => new api.PReLU(1, { device }),
+    BatchNorm1d: (device) => new api.BatchNorm1d(1, { device }),
+  };
+
+  function expectAbsent(...told: RegExp[]): void {
+    expect(api.hasCuda()).to.equal(false);
+    expect(api.devices().map(({ device }) => device)).to.deep.equal(['cpu']);
+    const { available, reason, devices } = api.info().cuda;
+    expect([available, devices]).to.deep.equal([false, []]);
+    for (const pattern of told) expect(reason).to.match(pattern);
+    for (const [name, call] of Object.entries(CALLS)) {
+      const { code, message } = expectTyped(() => call('cuda'), name);
+      expect(code, name).to.equal('ERR_DEVICE');
+      for (const pattern of [...told, /^device: 'cuda' is not available: /, /Use device: 'cpu'\.$/])
+        expect(message, name).to.match(pattern);
+    }
+  }
+
+  afterEach(() => {
+    fake.set('devices', 2);
+    useCudaAddon(fakePath);
+  });
+
+  it('without a GPU: the reason', () => {
+    fake.set('devices', 0);
+    useCudaAddon(fakePath);
+    expectAbsent(/the fake has no device/);
+  });
+
+  it('without the addon: where it was looked for, and the commands that build it', () => {
+    useCudaAddon(join(cmakeFolder, 'missing.node'));
+    expectAbsent(/missing\.node: no such file/, /npm run setup:cuda/, /npm run build:cuda/);
+  });
+
+  it('with the CPU addon in its place', () => {
+    useCudaAddon(join(cmakeFolder, 'partialconv.node'));
+    expectAbsent(/partialconv\.node is no CUDA addon/);
+  });
+
+  it('with an addon of another version', () => {
+    useCudaAddon(join(cmakeFolder, 'stale_addon.node'));
+    expectAbsent(/it is a build of another version/);
+  });
+});

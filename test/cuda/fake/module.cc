@@ -1,0 +1,49 @@
+// The CUDA addon on the fake: the real one's exports, and beside them what the fake counts and which failures it injects.
+#include "addon/addon.h"
+
+#include "fake.h"
+
+namespace {
+
+int64_t* field(const std::string& name) {
+  fake::State& s = fake::state();
+  const std::pair<const char*, int64_t*> fields[] = {
+      {"devices", &s.devices},
+      {"memory", &s.memory},
+      {"used", &s.used},
+      {"launches", &s.launches},
+      {"allocations", &s.allocations},
+      {"executions", &s.executions},
+      {"plans", &s.plans},
+      {"uploads", &s.uploads},
+      {"waits", &fake::waits()},
+      {"failLaunch", &s.fail_launch},
+      {"failExecute", &s.fail_execute},
+      {"failLate", &s.fail_late},
+  };
+  for (const auto& [known, value] : fields) {
+    if (name == known) return value;
+  }
+  throw std::invalid_argument("the fake has no " + name);
+}
+
+Napi::Value get(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(*field(info[0].As<Napi::String>())));
+}
+
+Napi::Value set(const Napi::CallbackInfo& info) {
+  *field(info[0].As<Napi::String>()) = info[1].As<Napi::Number>().Int64Value();
+  return info.Env().Undefined();
+}
+
+Napi::Object init_fake(Napi::Env env, Napi::Object exports) {
+  Napi::Object fake = Napi::Object::New(env);
+  fake.Set("get", Napi::Function::New(env, get, "get"));
+  fake.Set("set", Napi::Function::New(env, set, "set"));
+  exports.Set("fake", fake);
+  return partialconv::init(env, exports);
+}
+
+}  // namespace
+
+NODE_API_MODULE(partialconv_fake, init_fake)

@@ -1,0 +1,59 @@
+// 'cuda' in tests without a GPU: the addon on test/cuda/fake, what it counts and the failures it injects.
+import { join } from 'node:path';
+import { useCudaAddon } from '../../ts/device';
+import { loadCuda, type Native } from '../../ts/native';
+import { cmakeFolder, needsCMakeBuild } from '../support/cmake_build';
+
+type Name =
+  | 'devices'
+  | 'memory'
+  | 'used'
+  | 'launches'
+  | 'allocations'
+  | 'executions'
+  | 'plans'
+  | 'uploads'
+  | 'waits'
+  | 'failLaunch'
+  | 'failExecute'
+  | 'failLate';
+
+interface Fake {
+  get(name: Name): number;
+  set(name: Name, value: number): void;
+}
+
+export const fakePath = join(cmakeFolder, 'cuda_fake.node');
+
+/** The addon on the fake, once it is built. */
+export function fakeAddon(): Native & { readonly fake: Fake } {
+  const loaded = loadCuda(fakePath);
+  if (typeof loaded === 'string') throw new Error(loaded);
+  return loaded.addon as Native & { readonly fake: Fake };
+}
+
+/** What the fake counts and injects. */
+export const fake: Fake = {
+  get: (name) => fakeAddon().fake.get(name),
+  set: (name, value) => fakeAddon().fake.set(name, value),
+};
+
+/** How much a count rises while fn runs. */
+export function counted(name: Name, fn: () => void): number {
+  const before = fake.get(name);
+  fn();
+  return fake.get(name) - before;
+}
+
+/** For the tests of the describe() around: 'cuda' and 'cuda:1' are devices of the fake. */
+export function needsFakeCuda(): void {
+  needsCMakeBuild();
+  before(() => {
+    fakeAddon().fake.set('devices', 2);
+    useCudaAddon(fakePath);
+  });
+  afterEach(() => {
+    for (const name of ['failLaunch', 'failExecute', 'failLate'] as const) fake.set(name, 0);
+  });
+  after(() => useCudaAddon(null));
+}
