@@ -65,7 +65,10 @@ export class Sequential extends Layers {
     return this.layers.reduce((value, layer, i) => this.check(layer.forward(value), i), x);
   }
 
-  /** The same result, each layer computed off the event loop where it can be. No gradient is recorded. */
+  /**
+   * The same result, each layer computed off the event loop where it can be. No gradient is recorded. A layer takes its parameters when
+   * its turn comes: a change while others run is seen by it.
+   */
   async forwardAsync(x: Tensor): Promise<Tensor> {
     return noGrad(async () => {
       let value = x;
@@ -119,7 +122,10 @@ export class MaskedSequential extends Layers {
     );
   }
 
-  /** The same result, each layer computed off the event loop where it can be. No gradient is recorded. */
+  /**
+   * The same result, each layer computed off the event loop where it can be. No gradient is recorded. A layer takes its parameters when
+   * its turn comes: a change while others run is seen by it.
+   */
   async forwardAsync(x: Tensor, mask?: Tensor | null): Promise<[output: Tensor, mask: Tensor | null]> {
     this.checkInput(x, mask ?? null);
     return noGrad(async () => {
