@@ -40,8 +40,8 @@ const number = (value: number): string =>
     .toPrecision(3)
     .replace(/\.?0+$/, '')
     .replace(/e\+?(\d+)/, (_, power: string) => '0'.repeat(Number(power) - 2));
-const time = (ms: number): string => (ms < 0.1 ? `${fixed(1e3 * ms)} us` : `${fixed(ms)} ms`);
-const fixed = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
+export const time = (ms: number): string => (ms < 0.1 ? `${fixed(1e3 * ms)} us` : `${fixed(ms)} ms`);
+export const fixed = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
 
 function entryText({ who, what, ms, ratio, atLeast, absent }: Entry): string {
   const label = who === 'ours' ? `own ${what}` : who;

@@ -38,10 +38,12 @@ function partialRows(shape: Shape): Row[] {
   const single = [partial('ours', 'single'), own, partial('ours, mask cached', 'single'), partial('PyTorch', 'single', 1.2)] as const;
   const multi = [partial('ours', 'multi'), conv('ours'), partial('PyTorch', 'multi', 2.5)] as const;
   const half = [partial('ours', 'half'), partial('ours', 'full', HALF_THE_WORK), partial('PyTorch', 'half')] as const;
+  const columns = [partial('ours', 'columns'), partial('ours', 'full'), partial('PyTorch', 'columns')] as const;
   return [
     { title: 'partial, single-channel mask', pass, shape, contestants: single },
     { title: 'partial, multi-channel mask', pass, shape, contestants: multi },
-    { title: 'partial, right half masked', pass, shape, contestants: half },
+    { title: 'partial, second half masked', pass, shape, contestants: half },
+    ...(shape.x.length > 3 ? [{ title: 'partial, right half of rows masked', pass, shape, contestants: columns } as const] : []),
   ];
 }
 

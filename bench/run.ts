@@ -1,15 +1,17 @@
-// npm run bench [-- --only <text> --threads 1,2 --quick --json out.json --against before.json]: ours and the peers side by side.
+// npm run bench [-- --only <text> --threads 1,2 --quick --json out.json --markdown out.md --against before.json]: ours and the peers side by side.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { formatMarkdown } from './markdown';
 import { race } from './measure';
 import { onnxruntime } from './peers/onnxruntime';
 import { ours, pc } from './peers/ours';
 import { type Case, operandsOf, type Peer, type Runner, Unsupported } from './peers/peer';
 import { tfjs } from './peers/tfjs';
 import { torch } from './peers/torch';
+
 import { type Entry, formatComparison, formatFooter, formatResult, type Report, type Result } from './report';
 import { buildRoof, measureRoof } from './roof';
 import { type Contestant, ROWS, type Row, type Who } from './rows';
@@ -21,6 +23,7 @@ const { values: options } = parseArgs({
     threads: { type: 'string' },
     quick: { type: 'boolean', default: false },
     json: { type: 'string' },
+    markdown: { type: 'string' },
     against: { type: 'string' },
   },
 });
@@ -174,6 +177,7 @@ async function main(): Promise<void> {
   }
   for (const peer of peers.values()) await peer.close();
   if (options.against) console.log(`\n${formatComparison(report, JSON.parse(readFileSync(options.against, 'utf8')) as Report)}`);
+  if (options.markdown) writeFileSync(options.markdown, `${formatMarkdown(report)}\n`);
   if (options.json) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
 }
 

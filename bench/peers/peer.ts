@@ -1,8 +1,11 @@
 // What the benchmark asks of a library: prepare a convolution, then run it a number of times.
 import { outputShape, product, type Shape, weightShape } from '../shapes';
 
-/** none: no mask; single: [N, 1, ...] with runs of holes; multi: [N, C, ...]; full: single without holes; half: single, right half empty. */
-export type Holes = 'none' | 'single' | 'multi' | 'full' | 'half';
+/**
+ * none: no mask; single: [N, 1, ...] with runs of holes; multi: [N, C, ...]; full: single without holes; half: single, the second half
+ * of every series or picture empty in one run; columns: single, the right half of every row empty.
+ */
+export type Holes = 'none' | 'single' | 'multi' | 'full' | 'half' | 'columns';
 
 export interface Case {
   readonly shape: Shape;
@@ -90,7 +93,8 @@ function maskOf({ shape, holes }: Case): { mask: Float32Array; maskShape: number
   const rows = product(maskShape) / last;
   if (holes === 'single' || holes === 'multi') return { mask: runsOfHoles(rows, last), maskShape };
   const mask = new Float32Array(rows * last).fill(1);
-  if (holes === 'half') for (let row = 0; row < rows; row++) mask.fill(0, row * last + last / 2, (row + 1) * last);
+  const run = holes === 'half' ? product(size) : last;
+  if (holes !== 'full') for (let start = 0; start < mask.length; start += run) mask.fill(0, start + run / 2, start + run);
   return { mask, maskShape };
 }
 
