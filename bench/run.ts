@@ -28,7 +28,7 @@ const { values: options } = parseArgs({
   },
 });
 
-const SECONDS = options.quick ? 0.2 : 1.5;
+const SECONDS = options.quick ? 0.2 : 1;
 const threadCounts = options.threads?.split(',').map(Number) ?? [1, 2].filter((n) => n <= availableParallelism());
 const rows = ROWS.filter((row) => `${row.shape.name}, ${row.title}`.includes(options.only ?? ''));
 

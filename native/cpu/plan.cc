@@ -9,7 +9,7 @@ namespace partialconv {
 namespace {
 
 // A tile's input: about a quarter of the smallest L2 cache that a server core has, so that the weights stream through the rest.
-constexpr int64_t kTileBytes = 192 << 10;
+constexpr int64_t kTileBytes = 256 << 10;
 
 // In multiply-adds: bringing a tile's weights back into L1, per weight, and copying a vector of its input.
 constexpr double kWeightCost = 0.25;
