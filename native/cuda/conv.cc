@@ -83,13 +83,37 @@ class Placed {
   void* data_;
 };
 
-bool same_bytes(const Image& image) {
-  return !image.channels_last && image.cells == image.h * image.w && image.c_padded == image.c && image.top == 0 && image.left == 0;
+// x or y as it lies in memory.
+Image given_image(int64_t n, int64_t c, int64_t h, int64_t w, bool channels_last, DType dtype) {
+  if (!channels_last) return dense_image(n, c, h, w);
+  return channels_last_image(n, c, h, w, channel_alignment(math_of(dtype, allow_tf32())));
+}
+
+bool same_bytes(const Image& a, const Image& b) {
+  return a.channels_last == b.channels_last && a.c_padded == b.c_padded && a.cells == b.cells && a.top == b.top && a.left == b.left &&
+         (a.pitch == b.pitch || a.h == 1);
 }
 
 bool open(const Gate& gate) { return gate.gate == nullptr && gate.scale == nullptr; }
 
 }  // namespace
+
+int64_t channels_last_size(const ImageShape& s, DType dtype) {
+  if (dtype > DType::kBFloat16 || layout_of(math_of(dtype, allow_tf32())) == Layout::kNchw) return 0;
+  return given_image(s.n, s.c, s.h, s.w, true, dtype).size();
+}
+
+int64_t conv_formats(const ConvGeometry& g, Pass pass, DType dtype) {
+  static constexpr ConvPass kPasses[] = {ConvPass::kForward, ConvPass::kBackwardInput, ConvPass::kBackwardWeight};
+  if (dtype > DType::kBFloat16 || pass == Pass::kBackwardInput) return 0;
+  const Route route = route_of(g, kPasses[static_cast<int64_t>(pass)], dtype);
+  if (route.engine != Engine::kCudnn || route.shape.layout != Layout::kNhwc) return 0;
+  return pass == Pass::kForward ? 3 : 1;
+}
+
+void to_dense(Context& context, const ImageShape& s, Span x, Span y) {
+  from_image(context, given_image(s.n, s.c, s.h, s.w, true, y.dtype), dense_image(s.n, s.c, s.h, s.w), {}, nullptr, x.data, y);
+}
 
 // Enough for either layout, whatever the dtype: channels rounded up to 16 bytes.
 int64_t packed_weight_size(const ConvGeometry& g, Pass) {
@@ -111,13 +135,16 @@ void forward(Context& context, const ConvGeometry& g, const ConvInput& input, Sp
   const Gate mask = mask_gate(g, input.mask), ratio = ratio_gate(g, epilogue.ratio, epilogue.updated);
   if (route.engine == Engine::kOwn) return direct_forward(context, g, input.x, mask, packed.data, epilogue.bias.data, ratio, y);
   if (route.engine == Engine::kNothing) return;
-  const Image from = x_image(g, route), to = y_image(g, route);
-  const bool x_as_it_is = same_bytes(from) && open(mask), y_as_it_is = same_bytes(to) && open(ratio) && !epilogue.bias;
+  const Image in = given_image(g.n, g.c, g.h, g.w, g.x_channels_last != 0, y.dtype), from = x_image(g, route);
+  const Image out = given_image(g.n, g.o, g.ho, g.wo, g.y_channels_last != 0, y.dtype), to = y_image(g, route);
+  const bool x_as_it_is = same_bytes(in, from) && open(mask) && g.padding_mode == PaddingMode::kZeros;
+  // What a plan leaves behind the last column is no zero.
+  const bool y_as_it_is = same_bytes(out, to) && open(ratio) && !epilogue.bias && g.wo == out.pitch;
   const Placed x(context, from, input.x, x_as_it_is), result(context, to, y, y_as_it_is);
-  if (!x_as_it_is) to_image(context, from, mask, input.x, x.data());
+  if (!x_as_it_is) to_image(context, in, from, mask, input.x, x.data());
   const Binding bindings[] = {{kX, x.data()}, {kWeight, packed.data}, {kY, result.data()}};
   Engines::of(context).run(context, route.shape, bindings);
-  if (!y_as_it_is) from_image(context, to, ratio, epilogue.bias.data, result.data(), y);
+  if (!y_as_it_is) from_image(context, to, out, ratio, epilogue.bias.data, result.data(), y);
 }
 
 void backward_input(Context& context, const ConvGeometry& g, Span dy, Span packed, Span mask, Span ratio, Span updated, Span dx) {
@@ -128,13 +155,14 @@ void backward_input(Context& context, const ConvGeometry& g, Span dy, Span packe
   if (route.engine == Engine::kOwn) return direct_backward_input(context, g, dy, packed.data, at_x, at_y, dx);
   if (route.engine == Engine::kNothing)
     return set_bytes(dx.data, 0, static_cast<std::size_t>(dx.size) * element_bytes(dx.dtype), context.stream());
+  const Image dense_x = dense_image(g.n, g.c, g.h, g.w), dense_y = dense_image(g.n, g.o, g.ho, g.wo);
   const Image from = y_image(g, route), to = x_image(g, route);
-  const bool dy_as_it_is = same_bytes(from) && open(at_y), dx_as_it_is = same_bytes(to) && open(at_x);
+  const bool dy_as_it_is = same_bytes(dense_y, from) && open(at_y), dx_as_it_is = same_bytes(to, dense_x) && open(at_x);
   const Placed q(context, from, dy, dy_as_it_is), result(context, to, dx, dx_as_it_is);
-  if (!dy_as_it_is) to_image(context, from, at_y, dy, q.data());
+  if (!dy_as_it_is) to_image(context, dense_y, from, at_y, dy, q.data());
   const Binding bindings[] = {{kX, result.data()}, {kWeight, packed.data}, {kY, q.data()}};
   Engines::of(context).run(context, route.shape, bindings);
-  if (!dx_as_it_is) from_image(context, to, at_x, nullptr, result.data(), dx);
+  if (!dx_as_it_is) from_image(context, to, dense_x, at_x, nullptr, result.data(), dx);
 }
 
 void backward_weight(Context& context, const ConvGeometry& g, const ConvInput& input, Span dy, Span ratio, Span updated, Span dw, Span db) {
@@ -150,10 +178,12 @@ void backward_weight(Context& context, const ConvGeometry& g, const ConvInput& i
   if (route.engine == Engine::kNothing)
     return set_bytes(dw.data, 0, static_cast<std::size_t>(dw.size) * element_bytes(dw.dtype), context.stream());
   const Image x_side = x_image(g, route), y_side = y_image(g, route);
-  const bool x_as_it_is = same_bytes(x_side) && open(at_x), dy_as_it_is = same_bytes(y_side) && open(at_y);
+  const Image in = given_image(g.n, g.c, g.h, g.w, g.x_channels_last != 0, dw.dtype), dense_y = dense_image(g.n, g.o, g.ho, g.wo);
+  const bool x_as_it_is = same_bytes(in, x_side) && open(at_x) && g.padding_mode == PaddingMode::kZeros;
+  const bool dy_as_it_is = same_bytes(dense_y, y_side) && open(at_y);
   const Placed x(context, x_side, input.x, x_as_it_is), q(context, y_side, dy, dy_as_it_is);
-  if (!x_as_it_is) to_image(context, x_side, at_x, input.x, x.data());
-  if (!dy_as_it_is) to_image(context, y_side, at_y, dy, q.data());
+  if (!x_as_it_is) to_image(context, in, x_side, at_x, input.x, x.data());
+  if (!dy_as_it_is) to_image(context, dense_y, y_side, at_y, dy, q.data());
   const WeightImage image = weight_image(g, route);
   const Scratch result(context, static_cast<std::size_t>(image.size()) * element_bytes(dw.dtype));
   const Binding bindings[] = {{kX, x.data()}, {kWeight, result.as<void>()}, {kY, q.data()}};

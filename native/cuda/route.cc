@@ -8,8 +8,6 @@
 namespace partialconv::cuda {
 namespace {
 
-constexpr int64_t kBucket = 64;  // columns
-
 int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
 int64_t reach(int64_t taps, int64_t dilation) { return (taps - 1) * dilation + 1; }
@@ -138,7 +136,7 @@ Route choose(const ConvGeometry& g, const Request& request) {
   if (g.groups == 1) s.c = round_up(s.c, alignment), s.o = round_up(s.o, alignment);
   const bool view = has_dilation_view(s);
   // Zeros behind the last column change no output that is kept: so few plans serve all lengths.
-  s.w = round_up(s.w, view ? kBucket * s.dilation_w / std::gcd(kBucket, s.dilation_w) : kBucket);
+  s.w = round_up(s.w, view ? kColumnStep * s.dilation_w / std::gcd(kColumnStep, s.dilation_w) : kColumnStep);
   if (view) s.post_w = round_up(s.post_w, s.dilation_w);
   route.copied_w = s.w;
   s.wo = outputs(s.w, s.kw, s.stride_w, s.pre_w + s.post_w, s.dilation_w);

@@ -21,6 +21,8 @@ type Name =
 interface Fake {
   get(name: Name): number;
   set(name: Name, value: number): void;
+  /** Launches of kernels whose C++ name contains a text. */
+  launchesOf(text: string): number;
 }
 
 export const fakePath = join(cmakeFolder, 'cuda_fake.node');
@@ -36,6 +38,7 @@ export function fakeAddon(): Native & { readonly fake: Fake } {
 export const fake: Fake = {
   get: (name) => fakeAddon().fake.get(name),
   set: (name, value) => fakeAddon().fake.set(name, value),
+  launchesOf: (text) => fakeAddon().fake.launchesOf(text),
 };
 
 /** How much a count rises while fn runs. */

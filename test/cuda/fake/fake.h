@@ -24,9 +24,12 @@ State& state();
 // How often the calling thread has waited for work.
 int64_t& waits();
 
-// Counts a launch and checks what every launch must keep: a stream, at least one block, no more blocks than elements need. Returns a
+// Counts a launch (by the name of its kernel too) and checks what every launch must keep: a stream, at least one block, no more blocks than elements need. Returns a
 // cudaError_t.
-int count_launch(unsigned blocks, CUstream_st* stream, int64_t n);
+int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* kernel);
+
+// How many launches were of kernels whose C++ name contains a text.
+int64_t launches_of(const char* text);
 
 // Work for a stream, which runs when somebody waits for it.
 void enqueue(CUstream_st* stream, std::function<void()> work);

@@ -33,6 +33,7 @@ constexpr std::size_t kLongestQueue = 512;
 constexpr std::size_t kAddresses = std::size_t{1} << 33;
 
 std::recursive_mutex mutex;
+std::map<const char*, int64_t> by_kernel;  // names are literals: one for each kernel
 std::map<CUstream_st*, std::shared_ptr<CUstream_st>> streams;  // events may keep one longer
 
 // The device's addresses.
@@ -118,13 +119,23 @@ int64_t& waits() {
   return count;
 }
 
-int count_launch(unsigned blocks, CUstream_st* stream, int64_t n) {
+int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* kernel) {
   const std::lock_guard lock(mutex);
   State& s = state();
   ++s.launches;
+  ++by_kernel[kernel];
   if (s.fail_launch > 0 && --s.fail_launch == 0) return 719;
   const int64_t needed = (n + partialconv::cuda::kBlockSize - 1) / partialconv::cuda::kBlockSize;
   return stream == nullptr || blocks < 1 || static_cast<int64_t>(blocks) > needed ? 9 : 0;
+}
+
+int64_t launches_of(const char* text) {
+  const std::lock_guard lock(mutex);
+  int64_t sum = 0;
+  for (const auto& [kernel, count] : by_kernel) {
+    if (std::strstr(kernel, text) != nullptr) sum += count;
+  }
+  return sum;
 }
 
 void enqueue(CUstream_st* stream, std::function<void()> work) {
