@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "conv_kernels.h"
 #include "engine.h"
@@ -19,6 +20,7 @@ void require(bool ok, const char* op, const char* what) {
   if (!ok) throw std::invalid_argument(std::string(op) + ": " + what);
 }
 
+std::size_t size_t_of(int64_t value) { return static_cast<std::size_t>(value); }
 std::size_t element_bytes(DType dtype) { return dtype == DType::kFloat64 ? 8 : dtype == DType::kFloat32 ? 4 : 2; }
 bool is_bytes(DType dtype) { return dtype == DType::kUInt8 || dtype == DType::kBool; }
 
@@ -130,6 +132,43 @@ void pack_weight(Context& context, const ConvGeometry& g, Pass pass, Span weight
   if (weight.size > 0) cuda::pack(context, weight_image(g, route), weight, packed.data);
 }
 
+namespace {
+
+// The convolution and its epilogue by one plan, where that is there already and its result lies as y does.
+bool run_fused(Context& context, const ConvGeometry& g, const Route& route, const void* x, Span packed, const ConvEpilogue& e, Span y) {
+  const Shape& plain = route.shape;
+  const bool whole = g.wo * g.ho == plain.wo * plain.ho && plain.o == g.o;
+  if (!e.bias && !e.updated && whole) return false;
+  if (g.ratio_c > 1 || (e.ratio && !e.updated)) return false;
+  Shape shape = plain;
+  shape.tail.ratio_n = e.ratio ? g.ratio_n : 0;
+  // Without a mask, ones that end with the last column: behind it y is zero.
+  shape.tail.updated_n = e.updated ? g.ratio_n : whole ? 0 : 1;
+  shape.tail.bias = e.bias ? 1 : 0;
+  Engines& engines = Engines::of(context);
+  if (!engines.ready(shape)) return false;
+
+  const int64_t cells = plain.ho * plain.wo, samples = shape.tail.updated_n;
+  TailOperands o;
+  o.planes = samples * g.ho, o.width = g.wo, o.padded_width = g.ho > 0 ? cells / g.ho : 0, o.channels = g.o;
+  o.ratio = e.ratio.as<const float>(), o.updated = e.updated.as<const float>(), o.bias = e.bias.data;
+  const std::size_t plane_bytes = size_t_of(whole ? 0 : samples * cells) * sizeof(float);
+  const Scratch ratio(context, plane_bytes), updated(context, plane_bytes), bias(context, size_t_of(plain.o) * sizeof(float));
+  if (!whole) {
+    o.padded_channels = e.bias ? plain.o : 0;
+    o.padded_ratio = e.ratio ? ratio.as<float>() : nullptr, o.padded_updated = updated.as<float>(), o.padded_bias = bias.as<void>();
+    pad_tail(context, y.dtype, o);
+  }
+  std::vector<Binding> bindings = {{kX, const_cast<void*>(x)}, {kWeight, packed.data}, {kY, y.data}};
+  if (shape.tail.ratio_n > 0) bindings.push_back({kRatio, whole ? e.ratio.data : ratio.as<void>()});
+  if (shape.tail.updated_n > 0) bindings.push_back({kUpdated, whole ? e.updated.data : updated.as<void>()});
+  if (e.bias) bindings.push_back({kBias, whole ? e.bias.data : bias.as<void>()});
+  engines.run(context, shape, bindings);
+  return true;
+}
+
+}  // namespace
+
 void forward(Context& context, const ConvGeometry& g, const ConvInput& input, Span packed, const ConvEpilogue& epilogue, Span y) {
   const Route route = route_of(g, ConvPass::kForward, y.dtype);
   const Gate mask = mask_gate(g, input.mask), ratio = ratio_gate(g, epilogue.ratio, epilogue.updated);
@@ -142,6 +181,7 @@ void forward(Context& context, const ConvGeometry& g, const ConvInput& input, Sp
   const bool y_as_it_is = same_bytes(out, to) && open(ratio) && !epilogue.bias && g.wo == out.pitch;
   const Placed x(context, from, input.x, x_as_it_is), result(context, to, y, y_as_it_is);
   if (!x_as_it_is) to_image(context, in, from, mask, input.x, x.data());
+  if (same_bytes(out, to) && out.channels_last && run_fused(context, g, route, x.data(), packed, epilogue, y)) return;
   const Binding bindings[] = {{kX, x.data()}, {kWeight, packed.data}, {kY, result.data()}};
   Engines::of(context).run(context, route.shape, bindings);
   if (!y_as_it_is) from_image(context, to, out, ratio, epilogue.bias.data, result.data(), y);

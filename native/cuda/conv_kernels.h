@@ -47,6 +47,17 @@ void to_image(Context& context, const Image& from, const Image& image, const Gat
 // scale. What of y is no tensor becomes zero.
 void from_image(Context& context, const Image& image, const Image& to, const Gate& gate, const void* bias, const void* from, Span y);
 
+// The operands of a fused plan's tail, rounded up as the plan's result is: planes [planes, width] of floats -> [planes, padded_width] with
+// zeros behind (a null one: ones before them), bias [channels] -> [padded_channels]. A null destination is left out.
+struct TailOperands {
+  int64_t planes = 0, width = 0, padded_width = 0, channels = 0, padded_channels = 0;
+  const float *ratio = nullptr, *updated = nullptr;
+  const void* bias = nullptr;
+  float *padded_ratio = nullptr, *padded_updated = nullptr;
+  void* padded_bias = nullptr;
+};
+void pad_tail(Context& context, DType bias, const TailOperands& operands);
+
 // weight [o, c / groups, kh, kw] -> [o_padded, kh, kw, c_padded], and back.
 struct WeightImage {
   int64_t o = 0, c = 0, taps = 0;  // c: of a group

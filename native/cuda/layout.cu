@@ -50,6 +50,25 @@ struct FromImage {
 };
 
 template <class T>
+struct PadTail {
+  TailOperands o;
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    const int64_t cells = o.planes * o.padded_width;
+    if (i >= cells) {
+      const int64_t channel = i - cells;
+      if (o.padded_bias == nullptr) return;
+      static_cast<T*>(o.padded_bias)[channel] = channel < o.channels ? static_cast<const T*>(o.bias)[channel] : store<T>(Compute<T>(0));
+      return;
+    }
+    const int64_t column = i % o.padded_width, at = i / o.padded_width * o.width + column;
+    const bool there = column < o.width;
+    if (o.padded_ratio != nullptr) o.padded_ratio[i] = there ? o.ratio[at] : 0.0f;
+    if (o.padded_updated != nullptr) o.padded_updated[i] = !there ? 0.0f : o.updated == nullptr ? 1.0f : o.updated[at];
+  }
+};
+
+template <class T>
 struct Pack {
   WeightImage m;
   const T* weight;
@@ -136,6 +155,12 @@ void to_image(Context& context, const Image& from, const Image& image, const Gat
 void from_image(Context& context, const Image& image, const Image& to, const Gate& gate, const void* bias, const void* from, Span y) {
   visit_real(y.dtype, [&]<class T>(TypeTag<T>) {
     each(context, to.size(), FromImage<T>{image, to, gate, static_cast<const T*>(bias), static_cast<const T*>(from), y.as<T>()});
+  });
+}
+
+void pad_tail(Context& context, DType bias, const TailOperands& operands) {
+  visit_real(bias, [&]<class T>(TypeTag<T>) {
+    each(context, operands.planes * operands.padded_width + operands.padded_channels, PadTail<T>{operands});
   });
 }
 

@@ -33,7 +33,7 @@ constexpr std::size_t kLongestQueue = 512;
 constexpr std::size_t kAddresses = std::size_t{1} << 33;
 
 std::recursive_mutex mutex;
-std::map<const char*, int64_t> by_kernel;  // names are literals: one for each kernel
+std::map<const char*, int64_t> by_kernel;                      // names are literals: one for each kernel
 std::map<CUstream_st*, std::shared_ptr<CUstream_st>> streams;  // events may keep one longer
 
 // The device's addresses.
@@ -127,6 +127,11 @@ int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* ke
   if (s.fail_launch > 0 && --s.fail_launch == 0) return 719;
   const int64_t needed = (n + partialconv::cuda::kBlockSize - 1) / partialconv::cuda::kBlockSize;
   return stream == nullptr || blocks < 1 || static_cast<int64_t>(blocks) > needed ? 9 : 0;
+}
+
+void count_plan(bool restored) {
+  const std::lock_guard lock(mutex);
+  ++(restored ? state().restored : state().plans);
 }
 
 int64_t launches_of(const char* text) {
