@@ -28,6 +28,8 @@ export class Storage {
   version = 0;
   /** Set when someone outside may write the memory (data was handed out, or fromBuffer): nothing is cached by it from then on. */
   shared = false;
+  /** On a GPU: what caches keep of the memory (packed weights), which goes with it. */
+  private dependents: Set<Disposable> | null = null;
   /** Async ops that are reading the memory now. */
   readers = 0;
   /** Tensors on this memory; at 0 it is released. */
@@ -165,6 +167,13 @@ export class Storage {
     return array;
   }
 
+  /** On a GPU: t, which a cache keeps of this memory, goes when the memory goes; or, with false, has gone. */
+  keep(t: Disposable, kept = true): void {
+    this.dependents ??= new Set();
+    if (kept) this.dependents.add(t);
+    else this.dependents.delete(t);
+  }
+
   get disposed(): boolean {
     return this.array === null && this.image === null;
   }
@@ -186,7 +195,10 @@ export class Storage {
     this.image = null;
     if (array === null) return;
     this.array = null;
-    if (isDeviceBuffer(array)) array.dispose();
-    else if (!this.shared && this.readers === 0 && array.buffer instanceof ArrayBuffer) native.release(array.buffer);
+    if (isDeviceBuffer(array)) {
+      array.dispose();
+      for (const t of this.dependents ?? []) t[Symbol.dispose]();
+      this.dependents = null;
+    } else if (!this.shared && this.readers === 0 && array.buffer instanceof ArrayBuffer) native.release(array.buffer);
   }
 }

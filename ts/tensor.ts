@@ -247,6 +247,14 @@ export function transferred(x: Tensor, device: Device, op = 'to'): Tensor {
 }
 
 /**
+ * @internal Frees tensors that a cache keeps no longer, where they are on a GPU, which does this after the work that it has. On the host
+ * they are left to garbage collection: an op under way may read them still.
+ */
+export function forget(...tensors: readonly (Tensor | null)[]): void {
+  for (const t of tensors) if (t !== null && !onHost(t.device)) t.dispose();
+}
+
+/**
  * The argument itself, if it is a live tensor.
  * @throws DTypeError if it is something else, DisposedError if it was disposed
  */

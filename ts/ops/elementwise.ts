@@ -7,7 +7,7 @@ import { DeviceError, DTypeError } from '../errors';
 import { BINARY, type Memory, UNARY } from '../native';
 import { isScalar, partsOf, type Scalar } from '../scalar';
 import { checkTensor, describe, empty, Tensor } from '../tensor';
-import { broadcastFields, broadcastShapes, castTo, sumTo } from './kernels';
+import { broadcastFields, broadcastShapes, castTo, sumGradient } from './kernels';
 import { channelsLastBuffer, emptyInFormat } from './memory_format';
 
 export type UnaryName = Exclude<keyof typeof UNARY, 'isNotNaN' | 'conj'>;
@@ -269,8 +269,8 @@ function binary(op: BinaryName, left: Tensor, right: Tensor | Scalar): Tensor {
   return record(op, y, inputs, saved, (g, needs, [savedA, savedB, savedY]) => {
     const operands = [savedA as Tensor, scalar ?? (savedB as Tensor), savedY as Tensor] as const;
     return [
-      needs[0] && to ? sumTo(rule.gradA(g, ...operands), to.shape, to.dtype) : null,
-      needs[1] && toOther ? sumTo(rule.gradB(g, ...operands), toOther.shape, toOther.dtype) : null,
+      needs[0] && to ? sumGradient(g, rule.gradA(g, ...operands), to) : null,
+      needs[1] && toOther ? sumGradient(g, rule.gradB(g, ...operands), toOther) : null,
     ];
   });
 }

@@ -56,6 +56,12 @@ void test_launches() {
   expect(launch_blocks(1, 132) == 1 && launch_blocks(256, 132) == 1 && launch_blocks(257, 132) == 2, "a block has 256 threads");
   expect(launch_blocks(int64_t{1} << 40, 132) == 132 * 32, "a large launch is bounded");
   expect(launch_blocks(1000, 0) >= 1, "at least one block");
+  // What the fake refuses of every launch in all of these tests.
+  Context context;
+  const auto accepted = [&](unsigned blocks, int64_t n) { return fake::count_launch(blocks, context.stream(), n, "a kernel") == 0; };
+  expect(accepted(1, 1) && accepted(1, 256) && accepted(2, 257) && accepted(128, int64_t{1} << 30), "the grids of the launcher");
+  expect(!accepted(0, 1) && !accepted(2, 256) && !accepted(1, 257) && !accepted(129, int64_t{1} << 30) && !accepted(1, 0), "no others");
+  expect(fake::count_launch(1, nullptr, 1, "a kernel") != 0, "none without a stream");
 }
 
 struct Conv {

@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -29,6 +30,7 @@ struct CUevent_st {
 namespace fake {
 namespace {
 
+constexpr int kMultiprocessors = 4;
 constexpr std::size_t kLongestQueue = 512;
 constexpr std::size_t kAddresses = std::size_t{1} << 33;
 
@@ -125,8 +127,10 @@ int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* ke
   ++s.launches;
   ++by_kernel[kernel];
   if (s.fail_launch > 0 && --s.fail_launch == 0) return 719;
+  // A thread for each element, as far as four waves of resident blocks have them; no block without work.
   const int64_t needed = (n + partialconv::cuda::kBlockSize - 1) / partialconv::cuda::kBlockSize;
-  return stream == nullptr || blocks < 1 || static_cast<int64_t>(blocks) > needed ? 9 : 0;
+  const int64_t most = int64_t{kMultiprocessors} * 2048 / partialconv::cuda::kBlockSize * 4;
+  return stream == nullptr || n < 1 || static_cast<int64_t>(blocks) != std::min(needed, most) ? 9 : 0;
 }
 
 void count_plan(bool restored) {
@@ -170,7 +174,7 @@ const Presence& presence() {
   return found;
 }
 
-DeviceFacts device_facts(int) { return {"fake", 9, 0, 4, static_cast<std::size_t>(fake::state().memory)}; }
+DeviceFacts device_facts(int) { return {"fake", 9, 0, fake::kMultiprocessors, static_cast<std::size_t>(fake::state().memory)}; }
 void use_device(int) {}
 std::size_t free_memory() { return static_cast<std::size_t>(fake::state().memory - fake::state().used); }
 
