@@ -22,9 +22,8 @@ function run(title, command, args, env = {}) {
 }
 
 function build(folder, sanitizers, ...args) {
-  const cmakeJs = join(root, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
   const options = ['--out', folder, `--CDPARTIALCONV_SANITIZE=${sanitizers}`, '--parallel', '4', '--log-level', 'error', ...args];
-  return run(`build with ${sanitizers}`, process.execPath, [cmakeJs, 'build', ...options]);
+  return run(`build with ${sanitizers}`, process.execPath, [join(__dirname, 'cmake_js.cjs'), 'build', ...options]);
 }
 
 const nativeTests = readdirSync(join(root, 'test', 'native'))

@@ -187,6 +187,14 @@ describe('a change in place', () => {
 });
 
 describe('noGrad and detach', () => {
+  it('noGrad and tidy refuse what is no function', () => {
+    for (const fn of [undefined, null, 3, {}, Promise.resolve()] as unknown[]) {
+      for (const [op, run] of Object.entries({ noGrad, tidy })) {
+        expect(() => run(fn as () => number), op).to.throw(DTypeError, `${op}: expected a function, but got `);
+      }
+    }
+  });
+
   it('record nothing', async () => {
     const x = leaf(1);
     expect(noGrad(() => x.mul(2)).requiresGrad).to.equal(false);

@@ -1,6 +1,6 @@
 // Tensor: its properties, the live data and copies of it, versions and the shared mark, dispose, using, tidy.
 import { expect } from 'chai';
-import { type Device, DisposedError, type DType, DTypeError, fromBuffer, ones, Tensor, tensor, tidy, zeros } from '../ts';
+import { type Device, DisposedError, type DType, DTypeError, fromBuffer, ones, Tensor, tensor, tidy, valueAndGrad, zeros } from '../ts';
 import { context } from '../ts/context';
 import { Storage } from '../ts/storage';
 import { empty } from '../ts/tensor';
@@ -171,6 +171,20 @@ describe('tidy', () => {
     expect([outside.disposed, result.count]).to.deep.equal([false, 1]);
     expect(tidy(() => 5)).to.equal(5);
     expect(tidy(() => undefined)).to.equal(undefined);
+  });
+
+  it('finds what is returned in arrays, plain objects, maps and sets, whatever they hold besides', () => {
+    const loop: { kept?: Tensor; self?: unknown } = {};
+    const { map, set, nested } = tidy(() => {
+      const [a, b, c] = [tensor([1]), tensor([2]), tensor([3])];
+      loop.kept = c;
+      loop.self = [loop];
+      return { map: new Map([['a', a]]), set: new Set([[b]]), nested: [null, 'x', loop] as const };
+    });
+    expect([map.get('a'), [...set][0]?.[0], nested[2].kept].map((t) => t?.toArray())).to.deep.equal([[1], [2], [3]]);
+    const w = tensor([3], { requiresGrad: true });
+    const { value, grads } = tidy(() => valueAndGrad(() => w.mul(w).sum()));
+    expect([value.item(), grads.get(w)?.toArray()]).to.deep.equal([9, [6]]);
   });
 
   it('nests: what the inner one returns belongs to the outer', () => {

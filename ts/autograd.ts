@@ -1,5 +1,5 @@
 // Reverse-mode differentiation: ops record a node on their output; backward() runs the nodes in reverse and frees what they saved.
-import { context, untracked, withContext } from './context';
+import { checkFunction, context, untracked, withContext } from './context';
 import { isComplex } from './dtype';
 import { DeviceError, DTypeError, ShapeError } from './errors';
 import { checkOptions } from './options';
@@ -103,8 +103,14 @@ export function record(
   return output;
 }
 
-/** Runs fn without recording: what it computes requires no gradient. Works with async functions. */
-export const noGrad = <T>(fn: () => T): T => withContext({ recording: false }, fn);
+/**
+ * Runs fn without recording: what it computes requires no gradient. Works with async functions.
+ * @throws DTypeError if fn is no function
+ */
+export function noGrad<T>(fn: () => T): T {
+  checkFunction('noGrad', fn);
+  return withContext({ recording: false }, fn);
+}
 
 /** What is reachable from root, each node before its targets. */
 function reverseOrder(root: Target): Target[] {
@@ -142,12 +148,12 @@ function accumulateLeaf(leaf: Tensor, { grad, owned }: Travelling): void {
     if (owned) grad.dispose();
     return;
   }
-  if (leaf.grad === null || leaf.grad.disposed) {
+  if (leaf.grad?.disposed ?? true) {
     const adopted = owned && grad.storage.exclusive;
     leaf.grad = adopted ? grad : arithmetic.clone(grad);
     if (adopted) return;
   } else {
-    arithmetic.accumulate(leaf.grad, grad);
+    arithmetic.accumulate(leaf.grad as Tensor, grad);
   }
   if (owned) grad.dispose();
 }

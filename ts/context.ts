@@ -1,5 +1,7 @@
 // What holds for the code inside a callback: whether gradients are recorded, and which tensors tidy() will free.
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { describe } from './describe';
+import { DTypeError } from './errors';
 
 export interface Context {
   readonly recording: boolean;
@@ -16,6 +18,11 @@ let asyncContexts = 0;
 export const context = (): Context => (asyncContexts > 0 ? (storage.getStore() ?? current) : current);
 
 const isAsync = (fn: unknown): boolean => Object.prototype.toString.call(fn) === '[object AsyncFunction]';
+
+/** @throws DTypeError unless fn is a function */
+export function checkFunction(op: string, fn: unknown): void {
+  if (typeof fn !== 'function') throw new DTypeError(`${op}: expected a function, but got ${describe(fn)}`);
+}
 
 /** Runs fn with a changed context; an async function keeps it across its awaits. */
 export function withContext<T>(change: Partial<Context>, fn: () => T): T {
@@ -40,10 +47,12 @@ export function withContext<T>(change: Partial<Context>, fn: () => T): T {
 export const untracked = <T>(fn: () => T): T => withContext({ scope: null, recording: false }, fn);
 
 /**
- * Runs fn and frees every tensor made inside, except those that it returns (alone, or in arrays and plain objects), and gradients
- * of tensors that live on. Works with async functions.
+ * Runs fn and frees every tensor made inside, except those that it returns (alone, or in arrays, plain objects, and the values of
+ * maps and sets), and gradients of tensors that live on. Works with async functions.
+ * @throws DTypeError if fn is no function
  */
 export function tidy<T>(fn: () => T): T {
+  checkFunction('tidy', fn);
   const scope = new Set<Disposable>();
   const outer = context().scope;
   const end = (result: unknown): void => {
@@ -77,11 +86,13 @@ export function tidy<T>(fn: () => T): T {
   return result;
 }
 
-/** Puts those of a result that are in scope into `into`. */
+/** Puts those of a result that are in scope into `into`, with the containers passed on the way. */
 function collect(value: unknown, scope: ReadonlySet<unknown>, into: Set<unknown>): void {
-  if (scope.has(value)) into.add(value);
-  else if (Array.isArray(value)) for (const item of value) collect(item, scope, into);
-  else if (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
-    for (const item of Object.values(value)) collect(item, scope, into);
-  }
+  if (typeof value !== 'object' || value === null || into.has(value)) return;
+  const isPlain = Object.getPrototypeOf(value) === Object.prototype;
+  const items =
+    Array.isArray(value) || value instanceof Set || value instanceof Map ? value.values() : isPlain ? Object.values(value) : null;
+  if (items === null && !scope.has(value)) return;
+  into.add(value);
+  for (const item of items ?? []) collect(item, scope, into);
 }

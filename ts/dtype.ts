@@ -80,3 +80,21 @@ export function promote(a: DType, b: DType): DType {
   if (highInfo.bytes !== lowInfo.bytes) return highInfo.bytes > lowInfo.bytes ? high : low;
   return 'float32';
 }
+
+interface Ranked {
+  readonly dtype: DType;
+  readonly rank: number;
+}
+
+/**
+ * The dtype of the result of an element-wise op on two tensors, as promote(); but a tensor without dimensions beside one that has some
+ * counts as a scalar: it can raise the kind, not the width within it (PyTorch's promotion).
+ */
+export function promoteTensors(a: Ranked, b: Ranked): DType {
+  if ((a.rank === 0) === (b.rank === 0)) return promote(a.dtype, b.dtype);
+  const [full, scalar] = a.rank > 0 ? [a.dtype, b.dtype] : [b.dtype, a.dtype];
+  const [{ kind }, { kind: scalarKind }] = [DTYPES[full], DTYPES[scalar]];
+  if (RANK[scalarKind] <= RANK[kind]) return full;
+  // A complex scalar takes the width of a float tensor.
+  return kind === 'float' ? promote(full, 'complex64') : promote(full, scalar);
+}

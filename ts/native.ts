@@ -71,7 +71,6 @@ export interface Native {
   setSimd(level: string): boolean;
   setAllowTF32(allow: boolean): void;
   release(buffer: ArrayBuffer): void;
-  adviseHugePages(buffer: ArrayBuffer): void;
 
   /** The CUDA addon's devices; the CPU addon has none. */
   deviceCount(): number;

@@ -5,9 +5,6 @@ import { DTYPES, type DType } from './dtype';
 import { BackendError, DisposedError } from './errors';
 import { type DeviceBuffer, type Fields, type Memory, native } from './native';
 
-/** Bytes from which memory is asked for in huge pages: as NumPy does. */
-const LEAST_HUGE = 4 << 20;
-
 /** Contents of a GPU's memory as convolutions there keep them: channels last, with zeros round the tensor (native/conv.h). */
 export interface ChannelsLast {
   readonly buffer: DeviceBuffer;
@@ -75,7 +72,6 @@ export class Storage {
     const { array: ArrayType, bytes } = DTYPES[dtype];
     try {
       const buffer = zeroed ? new ArrayBuffer(size * bytes) : Buffer.allocUnsafeSlow(size * bytes).buffer;
-      if (buffer.byteLength >= LEAST_HUGE) native.adviseHugePages(buffer);
       return new Storage(new ArrayType(buffer));
     } catch {
       throw new BackendError(`${op}: out of memory: ${size} elements of ${dtype} (${size * bytes} bytes) cannot be allocated`);

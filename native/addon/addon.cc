@@ -6,13 +6,6 @@
 #include "bind.h"
 #include "device_memory.h"
 
-#ifdef __linux__
-#include <sys/mman.h>
-#include <unistd.h>
-#endif
-
-#include <cstdint>
-
 namespace partialconv {
 namespace {
 
@@ -68,17 +61,6 @@ Napi::Value release(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// Asks the system to back the whole pages of a large buffer with huge ones: fewer page faults and misses of the address cache.
-Napi::Value advise_huge_pages(const Napi::CallbackInfo& info) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  auto buffer = info[0].As<Napi::ArrayBuffer>();
-  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE)), begin = reinterpret_cast<std::uintptr_t>(buffer.Data());
-  const std::uintptr_t first = (begin + page - 1) & ~(page - 1), end = (begin + buffer.ByteLength()) & ~(page - 1);
-  if (first < end)
-    madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);  // a kernel that cannot says so, and nothing is lost
-#endif
-  return info.Env().Undefined();
-}
 }  // namespace
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -98,7 +80,6 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("setSimd", Napi::Function::New(env, set_simd, "setSimd"));
   exports.Set("setAllowTF32", Napi::Function::New(env, set_tf32, "setAllowTF32"));
   exports.Set("release", Napi::Function::New(env, release, "release"));
-  exports.Set("adviseHugePages", Napi::Function::New(env, advise_huge_pages, "adviseHugePages"));
   export_device_memory(exports);
 
   bind<conv_pack_weight>(exports, "convPackWeight");

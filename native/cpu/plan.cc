@@ -169,7 +169,8 @@ void lay_out(WeightGradient& plan, const Engine& engine, int threads) {
   input.tap_offsets(0, &plan.tap_offset[0]);
 
   // Channel parts: first what the cache holds, then, for threads that would be left without work, less.
-  plan.out_part = plan.along_outputs ? even_part(plan.out_channels, kPanelChannels) : plan.out_channels;
+  const int64_t panel_channels = ceil_div(even_part(plan.out_channels, kPanelChannels), lanes) * lanes;
+  plan.out_part = plan.along_outputs ? std::min(panel_channels, plan.out_channels) : plan.out_channels;
   const int64_t sums = kSumBytes / (plan.taps() * plan.out_part * size), inputs = kTileBytes / (input.channel_cells * size);
   plan.in_part = even_part(plan.in_channels, std::max<int64_t>(1, std::min(sums, inputs)));
   const auto parts = [&] {

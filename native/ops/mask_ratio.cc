@@ -10,6 +10,9 @@ namespace {
 // Neighbouring outputs of one functor call: enough for a vector register on the CPU, one for coalesced threads on a GPU.
 constexpr int64_t kLanes = kHostMemory ? 16 : 1;
 
+// Neighbouring positions of one call that sums channels up: on the CPU so many that each channel is read in long runs.
+constexpr int64_t kRun = kHostMemory ? 256 : 1;
+
 template <class T>
 HOST_DEVICE inline T value_of(const T* mask, int64_t i) {
   return mask[i];
@@ -24,21 +27,17 @@ template <class T, class M>
 struct SumChannels {
   const M* mask;
   T* sums;
-  int64_t channels, area, blocks;  // channels of a group, h * w, and area in blocks of kLanes
+  int64_t channels, area, blocks;  // channels of a group, h * w, and area in blocks of kRun
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t plane = i / blocks, start = i % blocks * kLanes;
-    const int64_t lanes = area - start < kLanes ? area - start : kLanes;
+    const int64_t plane = i / blocks, start = i % blocks * kRun;
+    const int64_t count = area - start < kRun ? area - start : kRun;
     const M* from = mask + plane * channels * area + start;
-    T sum[kLanes] = {};
+    T sum[kRun] = {};
     for (int64_t c = 0; c < channels; ++c, from += area) {
-      if (lanes == kLanes) {
-        for (int64_t j = 0; j < kLanes; ++j) sum[j] += value_of<T>(from, j);
-      } else {
-        for (int64_t j = 0; j < lanes; ++j) sum[j] += value_of<T>(from, j);
-      }
+      for (int64_t j = 0; j < count; ++j) sum[j] += value_of<T>(from, j);
     }
-    for (int64_t j = 0; j < lanes; ++j) sums[plane * area + start + j] = sum[j];
+    for (int64_t j = 0; j < count; ++j) sums[plane * area + start + j] = sum[j];
   }
 };
 
@@ -93,11 +92,11 @@ void count_windows(Context& context, const ConvGeometry& g, const MaskCount& cou
 template <class T, class M>
 void ratio_of(Context& context, const ConvGeometry& g, const MaskCount& count, double eps, Span mask, Span ratio, Span updated) {
   if (g.mask_c <= g.ratio_c) return count_windows<T>(context, g, count, eps, mask.as<const M>(), ratio, updated);
-  const int64_t area = g.h * g.w, blocks = (area + kLanes - 1) / kLanes, planes = g.mask_n * g.ratio_c;
+  const int64_t area = g.h * g.w, blocks = (area + kRun - 1) / kRun, planes = g.mask_n * g.ratio_c;
   Scratch scratch(context, planes * area * sizeof(T));
   T* sums = scratch.as<T>();
   each(context, planes * blocks, SumChannels<T, M>{mask.as<const M>(), sums, g.mask_c / g.ratio_c, area, blocks},
-       kLanes * g.mask_c / g.ratio_c);
+       kRun * g.mask_c / g.ratio_c);
   count_windows<T>(context, g, count, eps, static_cast<const T*>(sums), ratio, updated);
 }
 

@@ -8,7 +8,7 @@ from common import DTYPES, data, flat, write
 
 ABOUT = (
     "x, a, b, dy and results are flat lists (complex as re, im). unary and binary: dx, da, db are gradients for dy. promotion: dtype of "
-    "op(a, b) for one-element tensors of every pair; scalars: of op(a, scalar), {re, im} for complex. PyTorch's int64 (integers summed, "
+    "op(a, b) for one-element tensors of every pair, with and without a dimension; scalars: of op(a, scalar), {re, im} for complex. PyTorch's int64 (integers summed, "
     "or a bool with an integer scalar) is spelled int32, its complex32 complex64: the package has no other. error: PyTorch raises."
 )
 ALL = {**DTYPES, "int32": torch.int32, "uint8": torch.uint8, "bool": torch.bool}
@@ -105,12 +105,14 @@ def mixed():
 
 def promotion():
     for op in BINARY:
-        rows = {}
-        for na, da in ALL.items():
-            one = torch.ones(1, dtype=da)
-            results = [attempt(lambda one=one, db=db, op=op: getattr(torch, op)(one, torch.ones(1, dtype=db))) for db in ALL.values()]
-            rows[na] = [NAMES[y.dtype] if error is None else "error" for y, error in results]
-        yield {"op": op, "columns": list(ALL), "rows": rows}
+        for shapes in ([[1], [1]], [[1], []], [[], [1]], [[], []]):
+            rows = {}
+            for na, da in ALL.items():
+                one = torch.ones(shapes[0], dtype=da)
+                others = [torch.ones(shapes[1], dtype=db) for db in ALL.values()]
+                results = [attempt(lambda one=one, other=other, op=op: getattr(torch, op)(one, other)) for other in others]
+                rows[na] = [NAMES[y.dtype] if error is None else "error" for y, error in results]
+            yield {"op": op, "shapes": shapes, "columns": list(ALL), "rows": rows}
 
 
 def scalars():

@@ -1,6 +1,6 @@
 // Module: parameters, children, state dictionaries, modes, conversion.
 import { expect } from 'chai';
-import { Conv1d, Conv2d, Module, PartialConv1d, rand, type Tensor, tensor } from '../../ts';
+import { Conv1d, Conv2d, Module, PartialConv1d, ReLU, rand, Sequential, SGD, type Tensor, tensor } from '../../ts';
 import type { ConvLayerOptions } from '../../ts/nn/conv';
 import { load } from '../goldens/load';
 import { expectSame, toValues } from '../support/tensors';
@@ -34,6 +34,22 @@ describe('Module', () => {
     expect(block.namedChildren().map(([name]) => name)).to.deep.equal(['first', 'rest.0', 'rest.1']);
     expect(block.modules().length).to.equal(4);
     expect(Object.keys(block.stateDict())).to.deep.equal(['scale', 'running', ...NAMES.slice(1)]);
+  });
+
+  it('has shared modules and parameters once, the state under each of their names, as in PyTorch', () => {
+    const layer = new Conv1d(1, 1, 1);
+    const twice = new Sequential(layer, new ReLU(), layer, new Conv1d(1, 1, 1, { bias: false }));
+    const tied = twice.at(3) as Conv1d;
+    tied.weight = layer.weight;
+    expect(twice.namedParameters().map(([name]) => name)).to.deep.equal(['0.weight', '0.bias']);
+    expect(twice.parameters()).to.deep.equal([layer.weight, layer.bias]);
+    expect(twice.modules().length).to.equal(4);
+    expect(Object.keys(twice.stateDict())).to.deep.equal(['0.weight', '0.bias', '2.weight', '2.bias', '3.weight']);
+    expect(new SGD(twice.parameters(), { lr: 1 }).paramGroups[0]?.params.length).to.equal(2);
+    twice.to('float64');
+    expect(tied.weight).to.equal(layer.weight);
+    expect([layer.weight.dtype, layer.weight.requiresGrad, layer.weight.disposed]).to.deep.equal(['float64', true, false]);
+    expect([...twice.forward(rand([2, 1, 3], { dtype: 'float64' })).shape]).to.deep.equal([2, 1, 3]);
   });
 
   it('prints its children', () => {
@@ -93,12 +109,14 @@ describe('Module', () => {
 
   it('refuses what is no state dictionary', () => {
     const layer = new Conv1d(1, 2, 3) as unknown as { loadStateDict(...args: unknown[]): void };
-    for (const dict of [null, undefined, 3, 'weight', () => 1]) expect(() => layer.loadStateDict(dict), String(dict)).to.throw(TypeError);
+    for (const dict of [null, undefined, 3, 'weight', () => 1, [], new Map()])
+      expect(() => layer.loadStateDict(dict), String(dict)).to.throw(TypeError);
     expect(() => layer.loadStateDict({ weight: [1, 2], bias: null })).to.throw(
       TypeError,
       /expected weight to be a tensor, but got \[1, 2\]/,
     );
     expect(() => layer.loadStateDict({}, { strct: false })).to.throw(RangeError, /did you mean "strict"/);
+    expect(() => layer.loadStateDict({}, { strict: 'no' })).to.throw(RangeError, /expected strict to be a boolean, but got "no"/);
     const gone = rand([2, 1, 3]);
     gone.dispose();
     expect(() => layer.loadStateDict({ weight: gone, bias: rand([2]) }))

@@ -156,6 +156,9 @@ describe('MaskedSequential', () => {
     expect(message(() => new MaskedSequential().forward(x, ones([2, 12])))).to.equal(
       'MaskedSequential: expected a mask with the dimensions of x [2, 3, 12] (1 where it repeats), but got mask [2, 12]',
     );
+    expect(message(() => new MaskedSequential().forward([[1]] as unknown as Tensor, mask))).to.equal(
+      'MaskedSequential: expected x to be a tensor, but got [[1]]',
+    );
     expect(message(() => new MaskedSequential().forward(x, 1 as unknown as Tensor))).to.equal(
       'MaskedSequential: expected the mask to be a tensor or null, but got 1',
     );

@@ -132,6 +132,28 @@ describe('nearest resize', () => {
       ],
     ]);
   });
+
+  it('with a factor that keeps or doubles a length: cell by cell in two dimensions, by the factor in one, as PyTorch', () => {
+    const line = tensor([[[0, 1, 2, 3]]]);
+    for (const [scaleFactor, expected] of [
+      [1.2, [0, 0, 1, 2]],
+      [2.2, [0, 0, 0, 1, 1, 2, 2, 3]],
+    ] as const) {
+      expect(resize1d(line, { mode: 'nearest', scaleFactor }).toArray()).to.deep.equal([[expected]]);
+      const column = line.reshape([1, 1, 4, 1]);
+      const rows = expected.length === 4 ? [0, 1, 2, 3] : [0, 0, 1, 1, 2, 2, 3, 3];
+      expect(
+        resize2d(column, { mode: 'nearest', scaleFactor: [scaleFactor, 1] })
+          .flatten()
+          .toArray(),
+      ).to.deep.equal(rows);
+      expect(
+        resize2d(line.unsqueeze(1), { mode: 'nearest', scaleFactor: [1, scaleFactor] })
+          .flatten()
+          .toArray(),
+      ).to.deep.equal(rows);
+    }
+  });
 });
 
 describe('resizeMask', () => {

@@ -1,6 +1,20 @@
 // Optimizers as objects: groups, options and their errors, state, gradients, disposal.
 import { expect } from 'chai';
-import { Adam, AdamW, Conv1d, manualSeed, mseLoss, type Optimizer, ones, rand, SGD, type Tensor, tensor, zeros } from '../../ts';
+import {
+  Adam,
+  AdamW,
+  Conv1d,
+  clipGradNorm,
+  manualSeed,
+  mseLoss,
+  type Optimizer,
+  ones,
+  rand,
+  SGD,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../../ts';
 import { expectSame } from '../support/tensors';
 import { expectTyped } from '../support/typed_errors';
 
@@ -165,9 +179,26 @@ describe('optimizer errors', () => {
     );
     b.grad = zeros([2], { dtype: 'float64' });
     expect(text(() => optimizer.step())).to.match(/^ERR_DTYPE SGD: expected the gradient of parameter 1 to be float32/);
+    b.grad = [1, 2] as never;
+    expect(text(() => optimizer.step())).to.equal('ERR_DTYPE SGD: expected the gradient of parameter 1 to be a tensor, but got [1, 2]');
+    expect(text(() => clipGradNorm([a, b], 1))).to.equal(
+      'ERR_DTYPE clipGradNorm: expected the gradient of parameter 1 to be a tensor, but got [1, 2]',
+    );
     b.dispose();
     expect(text(() => optimizer.step())).to.match(/^ERR_DISPOSED SGD: parameter 1 of shape \[2\] was disposed/);
     expect(a.item()).to.equal(1);
+  });
+
+  it('no gradient is null, or undefined as plain JavaScript has it', () => {
+    const [a, b] = [leaf(1), leaf(2)];
+    const optimizer = new SGD([a, b], { lr: 1 });
+    a.grad = undefined as never;
+    b.grad = tensor([3]);
+    expect(clipGradNorm([a, b], 10)).to.equal(3);
+    optimizer.step();
+    expect([a.item(), b.item()]).to.deep.equal([1, -1]);
+    a.mul(5).backward();
+    expect((a.grad as Tensor | undefined)?.toArray()).to.deep.equal([5]);
   });
 });
 

@@ -68,8 +68,16 @@ describe('schedules', () => {
     expect(text(() => new StepLR({} as never, { stepSize: 1 }))).to.equal(
       'ERR_DTYPE StepLR: expected an optimizer, but got an object (Object)',
     );
-    expect(text(() => new StepLR(optimizer(), { stepSize: 1 }).loadStateDict({ lastEpoch: -1, baseLrs: [1] }))).to.match(
-      /^ERR_SHAPE StepLR: expected the state/,
-    );
+    for (const state of [
+      { lastEpoch: -1, baseLrs: [1] },
+      { lastEpoch: 1, baseLrs: [1, 2] },
+      { lastEpoch: 1, baseLrs: ['1'] },
+      null,
+      undefined,
+      3,
+    ])
+      expect(text(() => new StepLR(optimizer(), { stepSize: 1 }).loadStateDict(state as never))).to.match(
+        /^ERR_SHAPE StepLR: expected the state of a schedule of 1 groups, but got /,
+      );
   });
 });

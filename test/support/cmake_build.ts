@@ -13,7 +13,7 @@ let built = false;
 function build(): void {
   if (built) return;
   const { status, stdout, stderr, error } = spawnSync('npm', ['run', '--silent', 'build:cmake'], { cwd: root, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`npm run build:cmake failed (it needs cmake):\n${error ?? ''}${stdout}${stderr}`);
+  if (status !== 0) throw new Error(`npm run build:cmake failed:\n${error ?? ''}${stdout}${stderr}`);
   built = true;
 }
 

@@ -40,6 +40,7 @@ export interface TensorGolden {
   })[];
   readonly promotion: readonly {
     readonly op: string;
+    readonly shapes: readonly [number[], number[]];
     readonly columns: readonly DType[];
     readonly rows: Readonly<Record<DType, readonly (DType | 'error')[]>>;
   }[];

@@ -112,7 +112,7 @@ abstract class ConvModern extends Module {
     return this.mconv.forward(x);
   }
 
-  /** The same result, the convolution computed off the event loop. No gradient is recorded. */
+  /** The same result, the convolution computed off the event loop; see Sequential. No gradient is recorded. */
   async forwardAsync(x: Tensor): Promise<Tensor> {
     return this.mconv.forwardAsync(x);
   }

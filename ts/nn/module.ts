@@ -20,6 +20,12 @@ function checkPrefix(op: string, prefix: unknown): void {
   if (typeof prefix !== 'string') throw new DTypeError(`${op}: expected the prefix to be a string, but got ${describe(prefix)}`);
 }
 
+/** Each tensor under its first name alone. */
+function once(named: [string, Tensor][]): [string, Tensor][] {
+  const seen = new Set<Tensor>();
+  return named.filter(([, t]) => !seen.has(t) && seen.add(t));
+}
+
 /**
  * Base of all layers. A subclass assigns tensors (parameters), modules and arrays of modules to its properties, and defines
  * forward(). Tensors named in buffers are state without a gradient.
@@ -63,20 +69,20 @@ export abstract class Module {
     return [...own, ...this.namedChildren().flatMap(([name, child]) => child.collect(buffers, `${prefix}${name}.`))];
   }
 
-  /** Every parameter with its dotted name, this module's before those of its children. */
+  /** Every parameter with its dotted name, this module's before those of its children; a shared one once, under its first name. */
   namedParameters(prefix = ''): [string, Tensor][] {
     checkPrefix('namedParameters', prefix);
-    return this.collect(false, prefix);
+    return once(this.collect(false, prefix));
   }
 
   parameters(): Tensor[] {
     return this.namedParameters().map(([, t]) => t);
   }
 
-  /** Every buffer (running statistics and the like) with its dotted name. */
+  /** Every buffer (running statistics and the like) with its dotted name; a shared one once. */
   namedBuffers(prefix = ''): [string, Tensor][] {
     checkPrefix('namedBuffers', prefix);
-    return this.collect(true, prefix);
+    return once(this.collect(true, prefix));
   }
 
   private namedState(prefix = ''): [string, Tensor][] {
@@ -84,7 +90,7 @@ export abstract class Module {
     return [...own, ...this.namedChildren().flatMap(([name, child]) => child.namedState(`${prefix}${name}.`))];
   }
 
-  /** Parameters and buffers by dotted name, without gradients; they share memory with the module. */
+  /** Parameters and buffers by dotted name, shared ones under each of theirs, without gradients; they share memory with the module. */
   stateDict(): StateDict {
     return Object.fromEntries(this.namedState().map(([name, t]) => [name, t.detach()]));
   }
@@ -95,13 +101,14 @@ export abstract class Module {
    * @throws ShapeError with PyTorch's list of what does not fit, DTypeError if a value is not a tensor
    */
   loadStateDict(dict: Readonly<StateDict>, options?: { readonly strict?: boolean }): LoadResult {
-    if (typeof dict !== 'object' || dict === null)
-      throw new DTypeError(`loadStateDict: expected an object of tensors, but got ${describe(dict)}`);
+    if (typeof dict !== 'object' || dict === null || Symbol.iterator in dict)
+      throw new DTypeError(`loadStateDict: expected an object of tensors by name, but got ${describe(dict)}`);
     const state = this.namedState();
     const missingKeys = state.map(([name]) => name).filter((name) => !Object.hasOwn(dict, name));
     const unexpectedKeys = Object.keys(dict).filter((name) => !state.some(([known]) => known === name));
     const problems: string[] = [];
     const { strict = true } = checkOptions('loadStateDict', options, ['strict']);
+    if (typeof strict !== 'boolean') throw new ShapeError(`loadStateDict: expected strict to be a boolean, but got ${describe(strict)}`);
     if (strict) {
       const list = (names: string[]) => names.map((n) => `"${n}"`).join(', ');
       if (missingKeys.length > 0) problems.push(`Missing key(s) in state_dict: ${list(missingKeys)}.`);
@@ -127,9 +134,9 @@ export abstract class Module {
     return { missingKeys, unexpectedKeys };
   }
 
-  /** This module and all below it. */
+  /** This module and all below it, each once. */
   modules(): Module[] {
-    return [this, ...this.namedChildren().flatMap(([, child]) => child.modules())];
+    return [...new Set([this, ...this.namedChildren().flatMap(([, child]) => child.modules())])];
   }
 
   train(mode = true): this {
@@ -150,16 +157,18 @@ export abstract class Module {
     if (!toDevice && !(isDType(target) && isDifferentiable(target))) {
       throw new DTypeError(`to: expected a device or a floating point or complex dtype, but got ${describe(target)}`);
     }
+    const moved = new Map<Tensor, Tensor>();
     for (const module of this.modules()) {
       for (const [name, t] of [...module.ownTensors(false), ...module.ownTensors(true)]) {
         if (!toDevice && !isDifferentiable(t.dtype)) continue;
-        const moved = untracked(() => t.to(target));
-        if (moved === t) continue;
-        moved.requiresGrad = t.requiresGrad;
-        (module as unknown as Record<string, Tensor>)[name] = moved;
-        t.dispose();
+        const there = moved.get(t) ?? untracked(() => t.to(target));
+        if (there === t) continue;
+        there.requiresGrad = t.requiresGrad;
+        (module as unknown as Record<string, Tensor>)[name] = there;
+        moved.set(t, there);
       }
     }
+    for (const t of moved.keys()) t.dispose();
     return this;
   }
 

@@ -1,7 +1,7 @@
 // Sequential: layers one after the other. MaskedSequential: the same, with a mask that goes along.
 import { noGrad } from '../autograd';
 import { DTypeError, ShapeError } from '../errors';
-import { describe, formatShape, Tensor } from '../tensor';
+import { checkTensor, describe, formatShape, Tensor } from '../tensor';
 import { Module } from './module';
 
 /** What a layer's forward() may return: the output, or the output and its mask. */
@@ -65,7 +65,10 @@ export class Sequential extends Layers {
     return this.layers.reduce((value, layer, i) => this.check(layer.forward(value), i), x);
   }
 
-  /** The same result, each layer computed off the event loop where it can be. No gradient is recorded. */
+  /**
+   * The same result, each layer computed off the event loop where it can be. No gradient is recorded. A layer takes its parameters when
+   * its turn comes: a change while others run is seen by it.
+   */
   async forwardAsync(x: Tensor): Promise<Tensor> {
     return noGrad(async () => {
       let value = x;
@@ -95,6 +98,7 @@ export class MaskedSequential extends Layers {
 
   private checkInput(x: Tensor, mask: Tensor | null): void {
     const op = this.constructor.name;
+    checkTensor(x, op);
     if (mask !== null && !(mask instanceof Tensor))
       throw new DTypeError(`${op}: expected the mask to be a tensor or null, but got ${describe(mask)}`);
     if (mask !== null && mask.rank !== x.rank) {
@@ -107,7 +111,7 @@ export class MaskedSequential extends Layers {
   /**
    * @param mask 1 = valid, with x's number of dimensions: [N|1, 1|C, ...], one channel or all as the first layer takes it
    * @returns the output and its mask (null without a mask)
-   * @throws ShapeError if a layer's output does not fit the mask, DTypeError; and what the layers throw
+   * @throws ShapeError if a layer's output does not fit the mask, DTypeError, DisposedError; and what the layers throw
    */
   forward(x: Tensor, mask?: Tensor | null): [output: Tensor, mask: Tensor | null] {
     this.checkInput(x, mask ?? null);
@@ -118,7 +122,10 @@ export class MaskedSequential extends Layers {
     );
   }
 
-  /** The same result, each layer computed off the event loop where it can be. No gradient is recorded. */
+  /**
+   * The same result, each layer computed off the event loop where it can be. No gradient is recorded. A layer takes its parameters when
+   * its turn comes: a change while others run is seen by it.
+   */
   async forwardAsync(x: Tensor, mask?: Tensor | null): Promise<[output: Tensor, mask: Tensor | null]> {
     this.checkInput(x, mask ?? null);
     return noGrad(async () => {

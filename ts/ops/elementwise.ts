@@ -2,7 +2,7 @@
 import { needsNode, record } from '../autograd';
 import { untracked } from '../context';
 import { backend, onHost } from '../device';
-import { checkDType, DTYPES, type DType, isComplex, isDifferentiable, promote, type TypedArray } from '../dtype';
+import { checkDType, DTYPES, type DType, isComplex, isDifferentiable, promote, promoteTensors, type TypedArray } from '../dtype';
 import { DeviceError, DTypeError } from '../errors';
 import { BINARY, type Memory, UNARY } from '../native';
 import { isScalar, partsOf, type Scalar } from '../scalar';
@@ -217,7 +217,7 @@ const BINARY_RULES: Record<BinaryName, BinaryRule> = {
 
 /** @internal The dtype that op computes in. */
 export function resultDtype(op: BinaryName, a: Tensor, b: Tensor | Scalar): DType {
-  const dtype = b instanceof Tensor ? promote(a.dtype, b.dtype) : scalarDtype(a.dtype, b);
+  const dtype = b instanceof Tensor ? promoteTensors(a, b) : scalarDtype(a.dtype, b);
   const { kind } = DTYPES[dtype];
   if (op === 'div' && (kind === 'int' || kind === 'bool')) return 'float32';
   if (kind === 'bool' && (op === 'sub' || op === 'pow')) {
@@ -277,7 +277,8 @@ function binary(op: BinaryName, left: Tensor, right: Tensor | Scalar): Tensor {
 
 /**
  * a + b with broadcasting. The result has the promoted dtype: the higher kind of bool < integer < float < complex, within a kind the
- * wider one. A scalar widens the kind only: float32 + 1.5 is float32, int32 + 1 is int32, int32 + 1.5 is float32. bool + bool is "or".
+ * wider one. A scalar widens the kind only: float32 + 1.5 is float32, int32 + 1 is int32, int32 + 1.5 is float32; and so does a tensor
+ * without dimensions beside one that has some: float16 [2] + float32 [] is float16. bool + bool is "or".
  * @throws ShapeError if the shapes cannot be broadcast, DTypeError if b is neither tensor nor scalar, DeviceError if they are apart
  */
 export const add = (a: Tensor, b: Tensor | Scalar): Tensor => binary('add', a, b);

@@ -1,6 +1,6 @@
 // valueAndGrad: gradients as values, beside backward(), which leaves them on the leaves.
 import { gradientsOf, leavesOf } from '../autograd';
-import { withContext } from '../context';
+import { checkFunction, withContext } from '../context';
 import { DTYPES } from '../dtype';
 import { DTypeError, ShapeError } from '../errors';
 import { checkTensor, describe, formatShape, Tensor, zeroed } from '../tensor';
@@ -27,7 +27,7 @@ export function valueAndGrad(
   tensors?: readonly Tensor[],
 ): { value: Tensor; grads: Tensor[] | Map<Tensor, Tensor> } {
   const op = 'valueAndGrad';
-  if (typeof fn !== 'function') throw new DTypeError(`${op}: expected a function, but got ${describe(fn)}`);
+  checkFunction(op, fn);
   if (tensors !== undefined && !Array.isArray(tensors))
     throw new DTypeError(`${op}: expected an array of tensors, but got ${describe(tensors)}`);
   const wanted = tensors?.map((t, i) => checkTensor(t, op, `tensor ${i}`)) ?? [];

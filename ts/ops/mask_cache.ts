@@ -2,10 +2,10 @@
 import { untracked } from '../context';
 import type { Device } from '../device';
 import { DTYPES, type DType } from '../dtype';
-import type { Storage } from '../storage';
 import { forget, type Tensor } from '../tensor';
 import type { ConvShapes, ConvSpec } from './conv_geometry';
 import { sameShape } from './kernels';
+import { type MaskIdentity, maskIdentity } from './mask_identity';
 import { type CountedHoles, type CountSpec, type HolesOf, holesSteps, maskForm } from './mask_ratio';
 import type { FindHoles } from './partial_conv';
 import type { Steps } from './steps';
@@ -20,19 +20,6 @@ export interface MaskCacheStatistics {
 const MOST_ENTRIES = 16;
 const MOST_BYTES = 64 * 2 ** 20;
 
-const ids = new WeakMap<Storage, number>();
-let nextId = 1;
-
-/** A number that no other memory ever gets. */
-function identity({ origin }: Storage): number {
-  let id = ids.get(origin);
-  if (id === undefined) {
-    id = nextId++;
-    ids.set(origin, id);
-  }
-  return id;
-}
-
 const bytesOf = (t: Tensor | null) => (t === null ? 0 : t.size * DTYPES[t.dtype].bytes);
 
 interface Entry {
@@ -44,16 +31,16 @@ interface Entry {
 
 /** The last lookup: a mask mostly comes again at once. */
 interface Recent {
-  /** Identity of the mask's memory, 0 without a mask. */
-  readonly id: number;
-  readonly version: number;
-  readonly shape: readonly number[];
+  readonly identity: MaskIdentity;
+  readonly maskDtype: DType | undefined;
+  readonly maskShape: readonly number[];
   readonly dtype: DType;
   readonly device: Device;
   readonly shapes: ConvShapes;
   readonly entry: Entry;
 }
 
+const NO_MASK: MaskIdentity = { id: 0, version: 0 };
 const NO_SHAPE: readonly number[] = [];
 
 /** Least recently used entries leave first, beyond 16 or 64 MiB. */
@@ -107,17 +94,16 @@ export class MaskCache {
 
   private isRecent(recent: Recent, shapes: ConvShapes, { dtype, device }: HolesOf, mask: Tensor | null): boolean {
     if (recent.shapes !== shapes || recent.dtype !== dtype || recent.device !== device) return false;
-    if (mask === null) return recent.id === 0;
-    const { shared, version } = mask.storage;
-    return !shared && recent.id === identity(mask.storage) && recent.version === version && sameShape(recent.shape, mask.shape);
+    const identity = mask === null ? NO_MASK : maskIdentity(mask);
+    const { id, version } = recent.identity;
+    if (identity?.id !== id || identity.version !== version) return false;
+    return recent.maskDtype === mask?.dtype && sameShape(recent.maskShape, mask?.shape ?? NO_SHAPE);
   }
 
   private remember(entry: Entry, shapes: ConvShapes, { dtype, device }: HolesOf, mask: Tensor | null): void {
-    const of =
-      mask === null
-        ? { id: 0, version: 0, shape: NO_SHAPE }
-        : { id: identity(mask.storage), version: mask.storage.version, shape: mask.shape };
-    this.recent = { ...of, dtype, device, shapes, entry };
+    const identity = mask === null ? NO_MASK : maskIdentity(mask);
+    const ofMask = { maskDtype: mask?.dtype, maskShape: mask?.shape ?? NO_SHAPE };
+    if (identity !== null) this.recent = { identity, ...ofMask, dtype, device, shapes, entry };
   }
 
   /**
@@ -126,8 +112,9 @@ export class MaskCache {
    */
   private keyOf(shapes: ConvShapes, { dtype, device }: HolesOf, mask: Tensor | null): string | null {
     const form = mask === null ? { n: 1, c: 1 } : maskForm(this.spec, shapes, mask.shape, this.count.multiChannel);
-    if (mask?.storage.shared) return null;
-    const of = mask === null ? 'none' : `${identity(mask.storage)}:${mask.storage.version}:${mask.dtype}:${form.n},${form.c}`;
+    const identity = mask === null ? NO_MASK : maskIdentity(mask);
+    if (identity === null) return null;
+    const of = `${identity.id}:${identity.version}:${mask?.dtype}:${form.n},${form.c}`;
     return `${of}|${shapes.c},${shapes.input.join()}|${DTYPES[dtype].accumulator}|${device}`;
   }
 

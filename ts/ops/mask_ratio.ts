@@ -6,6 +6,7 @@ import { checkOptions } from '../options';
 import { checkTensor, describe, empty, formatShape, sizeOf, type Tensor } from '../tensor';
 import { type ConvOptions, type ConvShapes, type ConvSpec, convShapes, convSpec, geometryFields, type HoleSizes } from './conv_geometry';
 import { expandTo } from './kernels';
+import { markCopy } from './mask_identity';
 import { runSync, type Steps } from './steps';
 
 /** How the valid cells of a window are counted. */
@@ -152,6 +153,7 @@ export function updatedMask(holes: CountedHoles, shapes: ConvShapes, count: Coun
   // Always memory of its own: what lies in a cache or a graph must not be changed through it.
   const y = empty(shape, DTYPES[dtype].real, updated.device, 'updatedMask');
   const copy = (from: Tensor) => backend(y.device).cast(from.raw('updatedMask'), from.code, y.raw('updatedMask'), y.code);
+  markCopy(y, updated);
   if (channels === ratioC) {
     copy(updated);
     return y;

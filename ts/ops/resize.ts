@@ -83,10 +83,13 @@ function plan({ op, size, scale }: ResizeSpec, dims: 1 | 2, x: Tensor, mode: key
       `${op}: Input and output sizes should be greater than 0, but got x ${formatShape(x.shape)} and output size ${formatShape(output)}`,
     );
   }
-  // PyTorch's nearest: the scale factor where it is given, else the ratio of the sizes; 0 stands for the other modes.
-  const cells = output.map((length, i) =>
-    mode !== 'nearest' ? 0 : scale === null ? (input[i] as number) / length : 1 / (scale[i] as number),
-  );
+  // PyTorch's nearest: the scale factor where it is given, else the ratio of the sizes, as in 2-D for a length that stays or doubles.
+  // 0 stands for the other modes.
+  const cells = output.map((length, i) => {
+    const size = input[i] as number;
+    const bySize = scale === null || (dims === 2 && (length === size || length === 2 * size));
+    return mode !== 'nearest' ? 0 : bySize ? size / length : 1 / (scale[i] as number);
+  });
   const two = (values: readonly number[], filler: number): [number, number] =>
     dims === 2 ? [values[0] as number, values[1] as number] : [filler, values[0] as number];
   const fields = Float64Array.of(sizeOf(lead), ...two(input, 1), ...two(output, 1), MODES[mode]);

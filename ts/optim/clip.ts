@@ -59,7 +59,10 @@ export function clipGradNorm(
     typeof parameters === 'object' && parameters !== null && Symbol.iterator in parameters && !ArrayBuffer.isView(parameters);
   if (!(parameters instanceof Tensor || iterable)) throw new DTypeError(`${OP}: expected tensors, but got ${describe(parameters)}`);
   const list = parameters instanceof Tensor ? [parameters] : [...parameters];
-  const grads = list.flatMap((t, i) => checkTensor(t, OP, `parameter ${i}`).grad ?? []);
+  const grads = list.flatMap((t, i) => {
+    const { grad } = checkTensor(t, OP, `parameter ${i}`);
+    return grad === null || grad === undefined ? [] : [checkTensor(grad, OP, `the gradient of parameter ${i}`)];
+  });
   if (!isFilled(grads)) return 0;
   const round = grads.some((grad) => DTYPES[grad.dtype].real === 'float64') ? (v: number) => v : Math.fround;
   const norm = round(Math.sqrt(squares(grads)));

@@ -6,7 +6,7 @@ import { DeviceError, DisposedError, DTypeError, ShapeError } from '../errors';
 import type { Native, Operand } from '../native';
 import { copyOf } from '../ops/kernels';
 import { checkOptions } from '../options';
-import { describe, formatShape, Tensor, transferred, zeroed } from '../tensor';
+import { checkTensor, describe, formatShape, Tensor, transferred, zeroed } from '../tensor';
 
 /** Parameters that share options; those left out are the optimizer's. */
 export type GroupOptions<O> = Partial<O> & { readonly params: Iterable<Tensor> };
@@ -108,14 +108,15 @@ export abstract class Optimizer<O extends { lr: number }> {
 
   /**
    * Changes every parameter that has a gradient, in place, by one fused native pass per tensor. If one is refused, none has changed.
-   * @throws DisposedError for a parameter that was disposed, ShapeError or DTypeError for a grad of another shape or dtype
+   * @throws DisposedError for a parameter that was disposed, ShapeError or DTypeError for a grad of another shape or dtype or that is no
+   * tensor
    */
   step(): void {
     const { op } = this;
     for (const { params } of this.paramGroups) for (const [i, param] of params.entries()) checkGradient(op, param, i);
     untracked(() => {
       for (const group of this.paramGroups) {
-        for (const param of group.params) if (param.grad !== null) this.update(param, param.grad, this.stateOf(param), group);
+        for (const param of group.params) if (param.grad) this.update(param, param.grad, this.stateOf(param), group);
       }
     });
   }
@@ -247,9 +248,8 @@ function checkGradient(op: string, param: Tensor, i: number): void {
       `${op}: parameter ${i} of shape ${formatShape(param.shape)} was disposed. A model's to() makes new parameters: make the optimizer after it.`,
     );
   }
-  const { grad } = param;
-  if (grad === null) return;
-  grad.raw(op);
+  if (param.grad === null || param.grad === undefined) return;
+  const grad = checkTensor(param.grad, op, `the gradient of parameter ${i}`);
   if (String(grad.shape) !== String(param.shape)) {
     throw new ShapeError(
       `${op}: expected the gradient of parameter ${i} to have shape ${formatShape(param.shape)}, but got ${describe(grad)}`,

@@ -48,10 +48,16 @@ export abstract class Schedule {
     return { lastEpoch: this.lastEpoch, baseLrs: [...this.baseLrs] };
   }
 
-  /** Takes over a state; the learning rates themselves are in the optimizer's. */
-  loadStateDict({ lastEpoch, baseLrs }: ScheduleState): void {
-    if (!Number.isInteger(lastEpoch) || lastEpoch < 0 || baseLrs?.length !== this.baseLrs.length) {
-      throw new ShapeError(`${this.constructor.name}: expected the state of a schedule of ${this.baseLrs.length} groups`);
+  /**
+   * Takes over a state; the learning rates themselves are in the optimizer's.
+   * @throws ShapeError for something else than the state of a schedule with as many groups
+   */
+  loadStateDict(state: ScheduleState): void {
+    const { lastEpoch, baseLrs } = (state ?? {}) as Partial<ScheduleState>;
+    const fits = Array.isArray(baseLrs) && baseLrs.length === this.baseLrs.length && baseLrs.every((lr) => typeof lr === 'number');
+    if (typeof lastEpoch !== 'number' || !Number.isInteger(lastEpoch) || lastEpoch < 0 || !fits) {
+      const groups = this.baseLrs.length;
+      throw new ShapeError(`${this.constructor.name}: expected the state of a schedule of ${groups} groups, but got ${describe(state)}`);
     }
     this.lastEpoch = lastEpoch;
     this.baseLrs = [...baseLrs];
