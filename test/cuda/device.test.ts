@@ -254,14 +254,14 @@ describe("memory on 'cuda'", () => {
     const memory = fake.get('memory');
     fake.set('memory', fake.get('used') + 4096);
     try {
-      const error = expectTyped(() => zeros([1 << 24], { device: 'cuda' })) as api.BackendError;
+      const error = expectTyped(() => zeros([1 << 21], { device: 'cuda' })) as api.BackendError;
       expect(error.code).to.equal('ERR_BACKEND');
       expect([error.call, error.status]).to.deep.equal(['cudaMallocFromPoolAsync', 2]);
-      expect(error.message).to.match(/out of memory on cuda:0: 67108864 bytes asked, \d+ free/);
+      expect(error.message).to.match(/out of memory on cuda:0: 8388608 bytes asked, \d+ free/);
       expect(kept.add(1).toArray()).to.deep.equal([2, 3, 4]);
     } finally {
       fake.set('memory', memory);
     }
-    expect(zeros([1 << 24], { device: 'cuda' }).size).to.equal(1 << 24);
+    expect(zeros([1 << 21], { device: 'cuda' }).size).to.equal(1 << 21);
   });
 });

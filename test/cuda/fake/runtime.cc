@@ -31,6 +31,7 @@ namespace fake {
 namespace {
 
 constexpr int kMultiprocessors = 4;
+constexpr std::size_t kPoisoned = std::size_t{1} << 18;  // of a block, at most: pages that were touched cost time at every access
 constexpr std::size_t kLongestQueue = 512;
 constexpr std::size_t kAddresses = std::size_t{1} << 33;
 
@@ -212,7 +213,7 @@ void* allocate(Pool, std::size_t bytes, Stream stream) {
   if (s.used + static_cast<int64_t>(bytes) > s.memory) return nullptr;
   void* data = fake::arena().take(bytes);
   if (data == nullptr) return nullptr;
-  fake::enqueue(stream, [=] { std::memset(data, 0xff, bytes); });
+  fake::enqueue(stream, [=] { std::memset(data, 0xff, std::min(bytes, fake::kPoisoned)); });
   s.used += static_cast<int64_t>(bytes);
   return data;
 }
@@ -226,7 +227,7 @@ void release(void* data, Stream stream) {
   arena.blocks.erase(found);
   fake::state().used -= static_cast<int64_t>(size);
   fake::enqueue(stream, [=, &arena] {
-    std::memset(data, 0xff, size);
+    std::memset(data, 0xff, std::min(size, fake::kPoisoned));
     arena.free[size].push_back(data);
   });
 }
