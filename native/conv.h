@@ -16,6 +16,15 @@ namespace partialconv {
 int64_t packed_weight_size(const ConvGeometry& g, Pass pass);
 void pack_weight(Context& context, const ConvGeometry& g, Pass pass, Span weight, Span packed);
 
+// Channels last: the form that matrix units want, which a backend may keep between convolutions: [n, h, w', c'], zeros beyond w and c.
+// The size of a tensor in it, in elements; 0 where the backend has no such form for the dtype.
+int64_t channels_last_size(const ImageShape& shape, DType dtype);
+
+// Whether a pass takes x (bit 0) and y (bit 1) channels last.
+int64_t conv_formats(const ConvGeometry& g, Pass pass, DType dtype);
+
+void to_dense(Context& context, const ImageShape& shape, Span x, Span y);
+
 struct ConvInput {
   Span x, mask;
 };

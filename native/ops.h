@@ -24,8 +24,8 @@ struct Span {
 
 enum class PaddingMode : int64_t { kZeros, kReflect, kReplicate, kCircular };
 
-// Which of the three convolution passes a buffer is packed for.
-enum class Pass : int64_t { kForward, kBackwardInput };
+// Which of the three convolution passes a buffer is packed for; kBackwardWeight has none.
+enum class Pass : int64_t { kForward, kBackwardInput, kBackwardWeight };
 
 // A validated convolution (ts/ops/conv_geometry.ts checks every field). 1-D is 2-D with h = kh = ho = 1.
 // Crosses the binding as a Float64Array with the fields in this order.
@@ -40,6 +40,13 @@ struct ConvGeometry {
   int64_t mask_n, mask_c;
   // ratio and updated [ratio_n, ratio_c, ho, wo]: ratio_n is 1 or n; channel i of y uses i / (o / ratio_c). 0, 0: none.
   int64_t ratio_n, ratio_c;
+  // 1: x (y) lies channels last, as conv.h says; only where conv_formats() allows it. Else 0.
+  int64_t x_channels_last, y_channels_last;
+};
+
+// A tensor [n, c, h, w].
+struct ImageShape {
+  int64_t n, c, h, w;
 };
 
 // How a mask is counted. ratio and updated have the geometry's ratio_n and ratio_c (1, or groups: a count for each group's channels).
@@ -156,6 +163,8 @@ void conv_pack_weight(Context&, const ConvGeometry&, Pass, Span weight, Span pac
 void conv_forward(Context&, const ConvGeometry&, Span x, Span mask, Span packed, Span bias, Span ratio, Span updated, Span y);
 void conv_backward_input(Context&, const ConvGeometry&, Span dy, Span packed, Span mask, Span ratio, Span updated, Span dx);
 void conv_backward_weight(Context&, const ConvGeometry&, Span x, Span mask, Span dy, Span ratio, Span updated, Span dw, Span db);
+// x channels last -> y as every other op takes it
+void conv_to_dense(Context&, const ImageShape&, Span x, Span y);
 
 // ops/pad.cc: value is one element, or empty for zero
 void pad_axis(Context&, const PadAxis&, Span value, Span x, Span y);

@@ -23,7 +23,21 @@ const WITHOUT_GRADIENT: Readonly<Record<string, readonly string[]>> = {
 /** Methods and accessors of Tensor that are not the function of the same name. */
 const METHODS_WITHOUT_GRADIENT = [
   ...['constructor', 'rank', 'dims', 'type', 'requiresGrad', 'isLeaf', 'disposed', 'data', 'code', 'toString'],
-  ...['read', 'readSync', 'raw', 'hostArray', 'rawForWrite', 'toArray', 'item', 'dispose', 'backward', 'detach', 'view', 'contiguous'],
+  ...[
+    'read',
+    'readSync',
+    'raw',
+    'check',
+    'hostArray',
+    'rawForWrite',
+    'toArray',
+    'item',
+    'dispose',
+    'backward',
+    'detach',
+    'view',
+    'contiguous',
+  ],
   ...['fill_', 'zero_', 'copy_', 'add_', 'sub_', 'mul_', 'div_'], // in place: refused where a gradient is recorded
 ];
 

@@ -254,12 +254,17 @@ function passOn(
 ): void {
   const needs = node.targets.map((target) => target !== null && (leading?.has(target) ?? true));
   const inputGrads = node.run(gradOutput, needs);
+  const isOwned = (grad: Tensor) => !node.holds(grad) && (grad !== gradOutput || owned);
+  const shared = new Set<Tensor>();
   node.targets.forEach((target, i) => {
     const grad = inputGrads[i];
     if (!target || !grad || !needs[i]) return;
     const once = inputGrads.indexOf(grad) === inputGrads.lastIndexOf(grad);
-    addGradient(grads, target, { grad, owned: once && !node.holds(grad) && (grad !== gradOutput || owned) });
+    // What goes several ways, or is somebody else's, goes on under handles of its own.
+    if (!once && isOwned(grad)) shared.add(grad);
+    addGradient(grads, target, { grad: once && isOwned(grad) ? grad : grad.view(), owned: true });
   });
+  for (const grad of shared) grad.dispose();
   if (owned && !inputGrads.includes(gradOutput)) gradOutput.dispose();
 }
 

@@ -30,6 +30,7 @@ export type Fields = Float64Array;
 /** Passes in native/ops.h. */
 export const PASS_FORWARD = 0;
 export const PASS_BACKWARD_INPUT = 1;
+export const PASS_BACKWARD_WEIGHT = 2;
 
 /** UnaryOp in native/ops.h. */
 export const UNARY = { neg: 0, abs: 1, sqrt: 2, exp: 3, log: 4, tanh: 5, sigmoid: 6, relu: 7, conj: 8, isNotNaN: 9 } as const;
@@ -60,6 +61,10 @@ export interface Native {
   readonly device: string;
   setErrorClass(type: typeof BackendError): void;
   packedSize(geometry: Fields, pass: number): number;
+  /** Elements of a tensor [n, c, h, w] with channels last (native/conv.h); 0 where the device has no such form of the dtype. */
+  channelsLastSize(shape: Fields, dtype: number): number;
+  /** Whether a pass takes x (1) and y (2) with channels last. */
+  convFormats(geometry: Fields, pass: number, dtype: number): number;
   getThreads(): number;
   setThreads(count: number): void;
   getSimd(): string;
@@ -96,6 +101,7 @@ export interface Native {
     g: Fields,
     ...operands: [...x: Operand, ...mask: Operand, ...dy: Operand, ...ratio: Operand, ...updated: Operand, ...dw: Operand, ...db: Operand]
   ): void;
+  convToDense(shape: Fields, x: Buffer, xd: number, y: Buffer, yd: number): void;
   padAxis(p: Fields, ...operands: [...value: Operand, ...x: Operand, ...y: Operand]): void;
   padAxisBackward(p: Fields, ...operands: [...dy: Operand, ...dx: Operand]): void;
   maskRatio(...args: MaskRatioArgs): void;

@@ -3,22 +3,44 @@
 import { backend, type Device, isDeviceBuffer, onHost } from './device';
 import { DTYPES, type DType } from './dtype';
 import { BackendError, DisposedError } from './errors';
-import { type Memory, native } from './native';
+import { type DeviceBuffer, type Fields, type Memory, native } from './native';
+
+/** Contents of a GPU's memory as convolutions there keep them: channels last, with zeros round the tensor (native/conv.h). */
+export interface ChannelsLast {
+  readonly buffer: DeviceBuffer;
+  /** [n, c, h, w], as ImageShape in native/ops.h. */
+  readonly shape: Fields;
+  readonly dtype: DType;
+  readonly device: Device;
+}
+
+/** A mask in whose zeros a tensor is zero: its memory, and the version of that. */
+export interface ZeroUnder {
+  readonly mask: Storage;
+  readonly version: number;
+}
 
 export class Storage {
   /** Raised by every in-place operation. */
   version = 0;
   /** Set when someone outside may write the memory (data was handed out, or fromBuffer): nothing is cached by it from then on. */
   shared = false;
+  /** On a GPU: what caches keep of the memory (packed weights), which goes with it. */
+  private dependents: Set<Disposable> | null = null;
   /** Async ops that are reading the memory now. */
   readers = 0;
   /** Tensors on this memory; at 0 it is released. */
   private owners = 0;
   private array: Memory | null;
+  /** In place of the array: the contents with channels last, until an op asks for the array. */
+  private image: ChannelsLast | null = null;
+  /** Where the contents are known to be zero; and whether all of them are 0 or 1. Both until the memory is written. */
+  zeroUnder: ZeroUnder | null = null;
+  zerosAndOnes = false;
   /** What caches know the memory by: itself, or the memory that freeze() was called on. */
   readonly origin: Storage;
 
-  constructor(array: Memory, origin?: Storage) {
+  constructor(array: Memory | null, origin?: Storage) {
     this.array = array;
     this.origin = origin ?? this;
   }
@@ -29,6 +51,13 @@ export class Storage {
    */
   static allocate(size: number, dtype: DType, op: string, zeroed = false, device: Device = 'cpu'): Storage {
     return onHost(device) ? Storage.inArray(size, dtype, op, zeroed) : Storage.inBuffer(size, dtype, zeroed, device);
+  }
+
+  /** Memory whose contents are channels last. */
+  static channelsLast(image: ChannelsLast): Storage {
+    const storage = new Storage(null);
+    storage.image = image;
+    return storage;
   }
 
   private static inBuffer(size: number, dtype: DType, zeroed: boolean, device: Device): Storage {
@@ -51,13 +80,37 @@ export class Storage {
 
   /** The memory, checked to have `length` array elements still. */
   read(length: number, op: string): Memory {
-    if (this.array === null) throw new DisposedError(`${op}: the tensor was disposed`);
+    if (this.array === null) return this.toDense(op);
     if (this.array.length < length) {
       throw new DisposedError(
         `${op}: expected ${length} elements in the tensor's memory, but its buffer was detached or shrunk to ${this.array.length}`,
       );
     }
     return this.array;
+  }
+
+  /** The contents with channels last, for an op that takes them so; null where they are an array. */
+  get channelsLast(): ChannelsLast | null {
+    return this.image;
+  }
+
+  /** Checks that there is memory for `length` array elements still, in whichever form. */
+  check(length: number, op: string): void {
+    if (this.image === null) this.read(length, op);
+  }
+
+  private toDense(op: string): Memory {
+    const { image } = this;
+    if (image === null) throw new DisposedError(`${op}: the tensor was disposed`);
+    const { lanes, bytes, code } = DTYPES[image.dtype];
+    const size = image.shape.reduce((a, b) => a * b, 1);
+    const addon = backend(image.device);
+    const array = addon.allocate(size * bytes, size * lanes);
+    addon.convToDense(image.shape, image.buffer, code, array, code);
+    this.array = array;
+    this.image = null;
+    image.buffer.dispose();
+    return array;
   }
 
   /** Marks the memory as being read by an async op, until the returned function is called. */
@@ -70,7 +123,7 @@ export class Storage {
   }
 
   /**
-   * The contents as they are now, for an async op of several steps: later in-place changes and dispose() of this memory leave them, as
+   * The contents of an array as they are now, for an async op of several steps: later in-place changes and dispose() of this memory leave them, as
    * does whoever else can write it (then they are a copy, which nothing is cached by).
    * @returns the memory, and the function that ends its use
    */
@@ -87,6 +140,8 @@ export class Storage {
   write(length: number, op: string): Memory {
     const array = this.apartFromReaders(length, op);
     this.version++;
+    this.zeroUnder = null;
+    this.zerosAndOnes = false;
     return array;
   }
 
@@ -108,8 +163,15 @@ export class Storage {
     return array;
   }
 
+  /** On a GPU: t, which a cache keeps of this memory, goes when the memory goes; or, with false, has gone. */
+  keep(t: Disposable, kept = true): void {
+    this.dependents ??= new Set();
+    if (kept) this.dependents.add(t);
+    else this.dependents.delete(t);
+  }
+
   get disposed(): boolean {
-    return this.array === null;
+    return this.array === null && this.image === null;
   }
 
   /** True where one tensor alone has the memory. */
@@ -124,10 +186,15 @@ export class Storage {
   /** One owner less; the last one releases the memory at once, unless someone outside or a running op still has the array. */
   disown(): void {
     const { array } = this;
-    if (--this.owners > 0 || array === null) return;
+    if (--this.owners > 0) return;
+    this.image?.buffer.dispose();
+    this.image = null;
+    if (array === null) return;
     this.array = null;
     if (isDeviceBuffer(array)) {
-      if (this.origin === this) array.dispose();
+      array.dispose();
+      for (const t of this.dependents ?? []) t[Symbol.dispose]();
+      this.dependents = null;
     } else if (!this.shared && this.readers === 0 && array.buffer instanceof ArrayBuffer) native.release(array.buffer);
   }
 }

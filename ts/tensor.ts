@@ -146,6 +146,12 @@ export class Tensor {
     return this.storage.read(this.size * DTYPES[this.dtype].lanes, op);
   }
 
+  /** @internal Checks that the memory is there still, in whichever form. */
+  check(op: string): void {
+    if (this.#disposed) throw new DisposedError(`${op}: the tensor of shape ${formatShape(this.shape)} was disposed`);
+    this.storage.check(this.size * DTYPES[this.dtype].lanes, op);
+  }
+
   /**
    * @internal The array of a tensor on the host.
    * @throws DeviceError for one on a GPU
@@ -171,7 +177,7 @@ export class Tensor {
 
   /** @internal Another tensor on the same memory. */
   view(shape: readonly number[] = this.shape): Tensor {
-    this.raw('view');
+    this.check('view');
     return new Tensor(this.storage, shape, this.dtype, this.device);
   }
 
@@ -241,11 +247,19 @@ export function transferred(x: Tensor, device: Device, op = 'to'): Tensor {
 }
 
 /**
+ * @internal Frees tensors that a cache keeps no longer, where they are on a GPU, which does this after the work that it has. On the host
+ * they are left to garbage collection: an op under way may read them still.
+ */
+export function forget(...tensors: readonly (Tensor | null)[]): void {
+  for (const t of tensors) if (t !== null && !onHost(t.device)) t.dispose();
+}
+
+/**
  * The argument itself, if it is a live tensor.
  * @throws DTypeError if it is something else, DisposedError if it was disposed
  */
 export function checkTensor(value: unknown, op: string, name = 'x'): Tensor {
   if (!(value instanceof Tensor)) throw new DTypeError(`${op}: expected ${name} to be a tensor, but got ${describe(value)}`);
-  value.raw(op);
+  value.check(op);
   return value;
 }

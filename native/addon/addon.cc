@@ -22,6 +22,19 @@ Napi::Value packed_size(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(packed_weight_size(geometry, arguments.read<Pass>())));
 }
 
+Napi::Value image_size(const Napi::CallbackInfo& info) {
+  Arguments arguments(info.Env(), static_cast<napi_callback_info>(info));
+  const auto shape = arguments.read<ImageShape>();
+  return Napi::Number::New(info.Env(), static_cast<double>(channels_last_size(shape, arguments.read<DType>())));
+}
+
+Napi::Value formats(const Napi::CallbackInfo& info) {
+  Arguments arguments(info.Env(), static_cast<napi_callback_info>(info));
+  const auto geometry = arguments.read<ConvGeometry>();
+  const auto pass = arguments.read<Pass>();
+  return Napi::Number::New(info.Env(), static_cast<double>(conv_formats(geometry, pass, arguments.read<DType>())));
+}
+
 Napi::Value get_threads(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), thread_count()); }
 
 Napi::Value set_threads(const Napi::CallbackInfo& info) {
@@ -59,6 +72,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("device", Napi::String::New(env, kDeviceName));
   exports.Set("setErrorClass", Napi::Function::New(env, set_error_class, "setErrorClass"));
   exports.Set("packedSize", Napi::Function::New(env, packed_size, "packedSize"));
+  exports.Set("channelsLastSize", Napi::Function::New(env, image_size, "channelsLastSize"));
+  exports.Set("convFormats", Napi::Function::New(env, formats, "convFormats"));
   exports.Set("getThreads", Napi::Function::New(env, get_threads, "getThreads"));
   exports.Set("setThreads", Napi::Function::New(env, set_threads, "setThreads"));
   exports.Set("getSimd", Napi::Function::New(env, get_simd, "getSimd"));
@@ -71,6 +86,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   bind<conv_forward>(exports, "convForward", true);
   bind<conv_backward_input>(exports, "convBackwardInput");
   bind<conv_backward_weight>(exports, "convBackwardWeight");
+  bind<conv_to_dense>(exports, "convToDense");
   bind<pad_axis>(exports, "padAxis");
   bind<pad_axis_backward>(exports, "padAxisBackward");
   bind<mask_ratio>(exports, "maskRatio", true);

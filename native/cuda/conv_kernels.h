@@ -4,6 +4,7 @@
 
 #include "../ops.h"
 #include "device.h"
+#include "route.h"
 
 namespace partialconv::cuda {
 
@@ -28,11 +29,34 @@ struct Image {
   int64_t size() const { return n * c_padded * cells; }
 };
 
-// image = gate(x), and zeros round it.
-void to_image(Context& context, const Image& image, const Gate& gate, Span x, void* to);
+// The image that every other op sees: dense, row-major. And the one that stays between convolutions (conv.h): columns rounded up to
+// kColumnStep, channels to `alignment`.
+Image dense_image(int64_t n, int64_t c, int64_t h, int64_t w);
+Image channels_last_image(int64_t n, int64_t c, int64_t h, int64_t w, int64_t alignment);
 
-// y = ratio and updated absent: image + bias; else updated == 0 ? 0 : (image * ratio + bias) * updated. As a mask, gate has no scale.
-void from_image(Context& context, const Image& image, const Gate& gate, const void* bias, const void* from, Span y);
+// Where an element lies in an image whose cell (h, w) is at row h + top, column w + left.
+HOST_DEVICE inline int64_t image_index(const Image& m, int64_t sample, int64_t channel, int64_t h, int64_t w) {
+  const int64_t cell = (h + m.top) * m.pitch + w + m.left;
+  return m.channels_last ? (sample * m.cells + cell) * m.c_padded + channel : (sample * m.c_padded + channel) * m.cells + cell;
+}
+
+// The same tensor from one of those two images to cuDNN's, gated, and zeros round it.
+void to_image(Context& context, const Image& from, const Image& image, const Gate& gate, Span x, void* to);
+
+// And back, y = ratio and updated absent: image + bias; else updated == 0 ? 0 : (image * ratio + bias) * updated. As a mask, gate has no
+// scale. What of y is no tensor becomes zero.
+void from_image(Context& context, const Image& image, const Image& to, const Gate& gate, const void* bias, const void* from, Span y);
+
+// The operands of a fused plan's tail, rounded up as the plan's result is: planes [planes, width] of floats -> [planes, padded_width] with
+// zeros behind (a null one: ones before them), bias [channels] -> [padded_channels]. A null destination is left out.
+struct TailOperands {
+  int64_t planes = 0, width = 0, padded_width = 0, channels = 0, padded_channels = 0;
+  const float *ratio = nullptr, *updated = nullptr;
+  const void* bias = nullptr;
+  float *padded_ratio = nullptr, *padded_updated = nullptr;
+  void* padded_bias = nullptr;
+};
+void pad_tail(Context& context, DType bias, const TailOperands& operands);
 
 // weight [o, c / groups, kh, kw] -> [o_padded, kh, kw, c_padded], and back.
 struct WeightImage {

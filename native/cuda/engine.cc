@@ -1,7 +1,9 @@
 // cuDNN's handle and plans of each GPU.
 #include "engine.h"
 
+#include <cstdlib>
 #include <map>
+#include <memory>
 #include <stdexcept>
 
 namespace partialconv::cuda {
@@ -10,21 +12,34 @@ namespace {
 // A plan may want this much and no more: some engines offer to trade gigabytes for a few per cent.
 constexpr int64_t kMaxWorkspace = int64_t{1} << 30;
 
+std::map<int, std::unique_ptr<Engines>>* everyone = nullptr;
+
 }  // namespace
 
-Engines::Engines(int device) {
+Engines::Engines(int device)
+    : compiler_(device, kMaxWorkspace, [this](const PlanKey& key, std::optional<Plan> plan) { publish(key, std::move(plan)); }) {
   cudnn::check(cudnn::api().create(&handle_), "cudnnCreate");
   key_.cudnn = cudnn::api().get_version();
   key_.driver = presence().driver;
   key_.gpu = device_facts(device).name;
 }
 
-Engines::~Engines() { cudnn::api().destroy(handle_); }
+Engines::~Engines() {
+  compiler_.stop();
+  cudnn::api().destroy(handle_);
+}
+
+void Engines::stop_compiling() { compiler_.stop(); }
 
 Engines& Engines::of(Context& context) {
   static std::mutex mutex;
   // Never destroyed: at the process's end the driver may be gone before us.
-  static auto* const all = new std::map<int, std::unique_ptr<Engines>>;
+  static auto* const all = [] {
+    std::atexit([] {
+      for (auto& [device, engines] : *everyone) engines->stop_compiling();
+    });
+    return everyone = new std::map<int, std::unique_ptr<Engines>>;
+  }();
   const int device = context.memory().device();
   std::lock_guard lock(mutex);
   std::unique_ptr<Engines>& engines = (*all)[device];
@@ -38,6 +53,21 @@ const Plan& Engines::plan_of(const Shape& shape) {
   std::optional<Plan> plan = Plan::find(cudnn::Target(handle_), shape, kMaxWorkspace);
   if (!plan) throw std::runtime_error("cuDNN has no plan for " + shape.text());
   return plans_.put(key_, std::move(*plan));
+}
+
+bool Engines::ready(const Shape& shape) {
+  const std::lock_guard lock(mutex_);
+  key_.shape = shape;
+  if (plans_.find(key_) != nullptr) return true;
+  if (requested_.insert(key_).second) compiler_.request(key_);
+  return false;
+}
+
+void Engines::publish(const PlanKey& key, std::optional<Plan> plan) {
+  const std::lock_guard lock(mutex_);
+  if (!plan) return;
+  plans_.put(key, std::move(*plan));
+  requested_.erase(key);
 }
 
 void Engines::run(Context& context, const Shape& shape, std::span<const Binding> bindings) {

@@ -3,12 +3,13 @@
 
 #include <memory>
 #include <mutex>
-#include <optional>
+#include <set>
 #include <span>
 
 #include "device.h"
 #include "plan.h"
 #include "plan_cache.h"
+#include "plan_compiler.h"
 
 namespace partialconv::cuda {
 
@@ -22,18 +23,24 @@ class Engines {
   // Runs the plan of a shape on the context's stream, with its workspace. A plan is made at the first use of its shape.
   void run(Context& context, const Shape& shape, std::span<const Binding> bindings);
 
-  std::size_t plans() const { return plans_.size(); }
+  // Whether the plan of a shape with a tail is there. If not, it is on its way: compiled in the background, or cuDNN has none.
+  bool ready(const Shape& shape);
+
+  void stop_compiling();
 
   // Of the context's GPU; made at the first use.
   static Engines& of(Context& context);
 
  private:
   const Plan& plan_of(const Shape& shape);
+  void publish(const PlanKey& key, std::optional<Plan> plan);
 
   std::mutex mutex_;
   cudnn::Handle handle_ = nullptr;
   PlanKey key_;  // all but the shape
   Lru<PlanKey, Plan> plans_{256};
+  std::set<PlanKey> requested_;  // under way, or not to be had
+  PlanCompiler compiler_;
 };
 
 }  // namespace partialconv::cuda

@@ -7,7 +7,7 @@ namespace {
 
 template <class T>
 struct ToImage {
-  Image m;
+  Image in, m;
   Gate gate;
   const T* x;
   T* to;
@@ -21,14 +21,14 @@ struct ToImage {
     if (channel >= m.c || row >= m.rows || column >= m.columns) return;
     const int64_t h = source_index(row - m.top, m.h, m.padding_mode), w = source_index(column - m.left, m.w, m.padding_mode);
     if (h < 0 || w < 0) return;
-    const int64_t at = h * m.w + w, area = m.h * m.w;
-    to[i] = store<T>(gated(gate, gate_index(gate, sample, channel, m.c, at, area), x + (sample * m.c + channel) * area + at));
+    const int64_t k = gate_index(gate, sample, channel, m.c, h * m.w + w, m.h * m.w);
+    to[i] = store<T>(gated(gate, k, x + image_index(in, sample, channel, h, w)));
   }
 };
 
 template <class T>
 struct FromImage {
-  Image m;
+  Image m, out;
   Gate gate;
   const T* bias;
   const T* from;
@@ -36,18 +36,35 @@ struct FromImage {
 
   HOST_DEVICE void operator()(int64_t i) const {
     using A = Compute<T>;
-    const int64_t area = m.h * m.w, at = i % area, channel = i / area % m.c, sample = i / area / m.c;
-    const int64_t cell = (at / m.w + m.top) * m.pitch + at % m.w + m.left;
-    const int64_t k = gate_index(gate, sample, channel, m.c, at, area);
+    const int64_t channel = out.channels_last ? i % out.c_padded : i / out.cells % out.c_padded;
+    const int64_t cell = out.channels_last ? i / out.c_padded % out.cells : i % out.cells;
+    const int64_t sample = i / (out.c_padded * out.cells), h = cell / out.pitch, w = cell % out.pitch;
+    y[i] = store<T>(A(0));
+    if (channel >= m.c || w >= m.w) return;
+    const int64_t k = gate_index(gate, sample, channel, m.c, h * m.w + w, m.h * m.w);
     const A open = gate_at<A>(gate, k);
-    if (open == 0) {
-      y[i] = store<T>(A(0));
+    if (open == 0) return;
+    const A offset = bias == nullptr ? A(0) : load(bias[channel]);
+    y[i] = store<T>((load(from[image_index(m, sample, channel, h, w)]) * scale_at<A>(gate, k) + offset) * open);
+  }
+};
+
+template <class T>
+struct PadTail {
+  TailOperands o;
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    const int64_t cells = o.planes * o.padded_width;
+    if (i >= cells) {
+      const int64_t channel = i - cells;
+      if (o.padded_bias == nullptr) return;
+      static_cast<T*>(o.padded_bias)[channel] = channel < o.channels ? static_cast<const T*>(o.bias)[channel] : store<T>(Compute<T>(0));
       return;
     }
-    const int64_t source =
-        m.channels_last ? (sample * m.cells + cell) * m.c_padded + channel : (sample * m.c_padded + channel) * m.cells + cell;
-    const A offset = bias == nullptr ? A(0) : load(bias[channel]);
-    y[i] = store<T>((load(from[source]) * scale_at<A>(gate, k) + offset) * open);
+    const int64_t column = i % o.padded_width, at = i / o.padded_width * o.width + column;
+    const bool there = column < o.width;
+    if (o.padded_ratio != nullptr) o.padded_ratio[i] = there ? o.ratio[at] : 0.0f;
+    if (o.padded_updated != nullptr) o.padded_updated[i] = !there ? 0.0f : o.updated == nullptr ? 1.0f : o.updated[at];
   }
 };
 
@@ -114,16 +131,36 @@ struct BiasTotal {
 
 }  // namespace
 
-void to_image(Context& context, const Image& image, const Gate& gate, Span x, void* to) {
+Image dense_image(int64_t n, int64_t c, int64_t h, int64_t w) {
+  Image image{n, c, h, w};
+  image.c_padded = c, image.cells = h * w, image.pitch = w;
+  return image;
+}
+
+Image channels_last_image(int64_t n, int64_t c, int64_t h, int64_t w, int64_t alignment) {
+  Image image{n, c, h, w};
+  image.c_padded = (c + alignment - 1) / alignment * alignment;
+  image.pitch = (w + kColumnStep - 1) / kColumnStep * kColumnStep;
+  image.cells = h * image.pitch;
+  image.channels_last = true;
+  return image;
+}
+
+void to_image(Context& context, const Image& from, const Image& image, const Gate& gate, Span x, void* to) {
   visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
-    each(context, image.size(), ToImage<T>{image, gate, x.as<const T>(), static_cast<T*>(to)});
+    each(context, image.size(), ToImage<T>{from, image, gate, x.as<const T>(), static_cast<T*>(to)});
   });
 }
 
-void from_image(Context& context, const Image& image, const Gate& gate, const void* bias, const void* from, Span y) {
+void from_image(Context& context, const Image& image, const Image& to, const Gate& gate, const void* bias, const void* from, Span y) {
   visit_real(y.dtype, [&]<class T>(TypeTag<T>) {
-    each(context, image.n * image.c * image.h * image.w,
-         FromImage<T>{image, gate, static_cast<const T*>(bias), static_cast<const T*>(from), y.as<T>()});
+    each(context, to.size(), FromImage<T>{image, to, gate, static_cast<const T*>(bias), static_cast<const T*>(from), y.as<T>()});
+  });
+}
+
+void pad_tail(Context& context, DType bias, const TailOperands& operands) {
+  visit_real(bias, [&]<class T>(TypeTag<T>) {
+    each(context, operands.planes * operands.padded_width + operands.padded_channels, PadTail<T>{operands});
   });
 }
 

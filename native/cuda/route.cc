@@ -8,8 +8,6 @@
 namespace partialconv::cuda {
 namespace {
 
-constexpr int64_t kBucket = 64;  // columns
-
 int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
 int64_t reach(int64_t taps, int64_t dilation) { return (taps - 1) * dilation + 1; }
@@ -44,6 +42,11 @@ void view_dilation(Shape& s) {
   s.post_h = s.post_w / d, s.post_w = 0;
   s.ho = outputs(s.h, s.kh, 1, s.pre_h + s.post_h, 1), s.wo = d;
   s.dilation_w = 1;
+}
+
+// Padding behind the last column with which the rows of y end where those of a tensor with channels last do.
+int64_t padding_to_step(const ConvGeometry& g, const Shape& s) {
+  return (round_up(g.wo, kColumnStep) - 1) * s.stride_w + reach(s.kw, s.dilation_w) - s.w - s.pre_w;
 }
 
 Shape plain_shape(const ConvGeometry& g, const Request& request) {
@@ -138,8 +141,9 @@ Route choose(const ConvGeometry& g, const Request& request) {
   if (g.groups == 1) s.c = round_up(s.c, alignment), s.o = round_up(s.o, alignment);
   const bool view = has_dilation_view(s);
   // Zeros behind the last column change no output that is kept: so few plans serve all lengths.
-  s.w = round_up(s.w, view ? kBucket * s.dilation_w / std::gcd(kBucket, s.dilation_w) : kBucket);
+  s.w = round_up(s.w, view ? kColumnStep * s.dilation_w / std::gcd(kColumnStep, s.dilation_w) : kColumnStep);
   if (view) s.post_w = round_up(s.post_w, s.dilation_w);
+  else if (request.pass == ConvPass::kForward) s.post_w = std::max(s.post_w, padding_to_step(g, s));
   route.copied_w = s.w;
   s.wo = outputs(s.w, s.kw, s.stride_w, s.pre_w + s.post_w, s.dilation_w);
   if (view) view_dilation(s);

@@ -10,6 +10,9 @@
 
 namespace partialconv::cuda {
 
+// Columns of an image are a multiple of this: zeros behind the last one change no output that is kept, so few plans serve all lengths.
+inline constexpr int64_t kColumnStep = 64;
+
 enum class ConvPass : int64_t { kForward, kBackwardInput, kBackwardWeight };
 
 // What the multiplications are done in. 16-bit and TF32 accumulate in float.

@@ -21,4 +21,6 @@ void conv_backward_weight(Context& context, const ConvGeometry& g, Span x, Span 
   backward_weight(context, g, {x, mask}, dy, ratio, updated, dw, db);
 }
 
+void conv_to_dense(Context& context, const ImageShape& shape, Span x, Span y) { to_dense(context, shape, x, y); }
+
 }  // namespace partialconv

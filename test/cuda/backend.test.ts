@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { cmakeFolder, needsCMakeBuild } from '../support/cmake_build';
 import { stubSource } from './libcuda_stub';
+import { planFolder } from './on_fake';
 import { buildTest, cuda, cudnnMissing, PLAN_PARTS, runWithCudnn } from './toolkit';
 
 const root = join(__dirname, '..', '..');
@@ -11,7 +12,8 @@ const PLAN_TEST = 'test/cuda/plan_test.cc';
 
 /** Runs a program to its end, which must be a good one. */
 function runTest(program: string, ...args: string[]): void {
-  const { status, signal, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  const env = { ...process.env, XDG_CACHE_HOME: planFolder };
+  const { status, signal, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', env });
   expect(status, `${signal ?? ''}\n${stdout}${stderr}`).to.equal(0);
 }
 
@@ -24,7 +26,7 @@ describe('CUDA backend', function () {
   });
 
   it('the three passes on a fake cuDNN, every dtype, route and option, against plain loops', () => {
-    runTest(join(cmakeFolder, 'conv_test'), '1000');
+    runTest(join(cmakeFolder, 'conv_test'), '1000', '1', '2');
   });
 
   it('injected failures: out of memory, launches, cuDNN; memory, launches and plans are counted', () => {

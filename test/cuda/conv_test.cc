@@ -1,5 +1,7 @@
-// The three passes on CUDA against the formulas of conv.h in plain loops: every dtype, layout, route and option. On a GPU with the real
-// cuDNN, or, linked with test/cuda/fake, on a machine without either. Arguments: number of geometries, seed.
+// The three passes on CUDA against the formulas of conv.h in plain loops, one long program: every dtype, layout, route and option. On a GPU
+// with the real cuDNN, or, linked with test/cuda/fake, on a machine without either. Arguments: number of geometries, seed,
+// milliseconds to wait for fused plans.
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -7,6 +9,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "conv.h"
@@ -17,7 +20,8 @@ using namespace partialconv;
 
 namespace {
 
-int failures = 0, on_cudnn = 0, views = 0;
+int patience = 0;  // milliseconds
+int failures = 0, on_cudnn = 0, views = 0, channels_last = 0;
 
 // Values of a dtype on the device, and as doubles here.
 class Values {
@@ -180,6 +184,25 @@ void compare(const char* what, const std::vector<double>& got, const std::vector
   }
 }
 
+double total(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum;
+}
+
+// x [n, h, w', c'] with zeros beyond w and c.
+Values channels_last_x(Context& context, const ImageShape& s, const Values& x) {
+  const DType dtype = x.span().dtype;
+  const int64_t size = channels_last_size(s, dtype), columns = (s.w + 63) / 64 * 64, channels = size / (s.n * s.h * columns);
+  Values image(context, dtype, size);
+  for (int64_t i = 0; i < s.n * s.c * s.h * s.w; ++i) {
+    const int64_t w = i % s.w, h = i / s.w % s.h, c = i / s.w / s.h % s.c, n = i / s.w / s.h / s.c;
+    image.host[((n * s.h + h) * columns + w) * channels + c] = x.host[i];
+  }
+  image.upload();
+  return image;
+}
+
 void run_case(Context& context, const Case& c, std::mt19937& random) {
   const ConvGeometry& g = c.g;
   set_allow_tf32(c.tf32);
@@ -198,7 +221,7 @@ void run_case(Context& context, const Case& c, std::mt19937& random) {
                                                         : 2e-2;
   const Operands in(context, c, random);
   const Expected e = reference(c, in);
-  const auto poisoned = [&](std::size_t size) {
+  const auto poisoned = [&](auto size) {
     Values values(context, c.dtype, static_cast<int64_t>(size));
     values.fill([] { return std::numeric_limits<double>::quiet_NaN(); });
     return values;
@@ -209,8 +232,35 @@ void run_case(Context& context, const Case& c, std::mt19937& random) {
     Values packed(context, Operands::accumulator(c.dtype), packed_weight_size(g, Pass::kForward));
     pack_weight(context, g, Pass::kForward, in.weight.span(), packed.span());
     Values y = poisoned(e.y.size()), dx = poisoned(e.dx.size()), dw = poisoned(e.dw.size()), db = poisoned(e.db.size());
-    forward(context, g, {in.x.span(), mask}, packed.span(), {c.has_bias ? in.bias.span() : none, ratio, updated}, y.span());
+    const ConvEpilogue epilogue{c.has_bias ? in.bias.span() : none, ratio, updated};
+    forward(context, g, {in.x.span(), mask}, packed.span(), epilogue, y.span());
     compare("y", y.download(), e.y, e.scale_y, tolerance, name);
+    if (conv_formats(g, Pass::kForward, c.dtype) == 3) {
+      ++channels_last;
+      const ImageShape x_shape{g.n, g.c, g.h, g.w}, y_shape{g.n, g.o, g.ho, g.wo};
+      Values x = channels_last_x(context, x_shape, in.x), image = poisoned(channels_last_size(y_shape, c.dtype));
+      ConvGeometry both = g;
+      both.x_channels_last = both.y_channels_last = 1;
+      forward(context, both, {x.span(), mask}, packed.span(), epilogue, image.span());
+      if (patience > 0) {  // by now the fused plan may be there, which does the same
+        std::this_thread::sleep_for(std::chrono::milliseconds(patience));
+        image.fill([] { return std::numeric_limits<double>::quiet_NaN(); });
+        forward(context, both, {x.span(), mask}, packed.span(), epilogue, image.span());
+      }
+      y.fill([] { return std::numeric_limits<double>::quiet_NaN(); });
+      to_dense(context, y_shape, image.span(), y.span());
+      compare("y, channels last", y.download(), e.y, e.scale_y, tolerance, name);
+      // What is no tensor is zero, whatever was there before.
+      const double sum = total(image.download()), expected = total(y.download());
+      if (!(std::fabs(sum - expected) <= 1e-6 * (1 + std::fabs(expected)))) {
+        ++failures;
+        std::printf("FAILED: cells beyond the tensor are not zero; %s\n", name.c_str());
+      }
+      both.y_channels_last = 0;
+      backward_weight(context, both, {x.span(), mask}, in.dy.span(), ratio, updated, dw.span(), none);
+      compare("dw, channels last", dw.download(), e.dw, e.scale_dw, tolerance, name);
+      dw.fill([] { return std::numeric_limits<double>::quiet_NaN(); });
+    }
     if (g.padding_mode == PaddingMode::kZeros) {
       pack_weight(context, g, Pass::kBackwardInput, in.weight.span(), packed.span());
       backward_input(context, g, in.dy.span(), packed.span(), mask, ratio, updated, dx.span());
@@ -258,9 +308,11 @@ int main(int argc, char** argv) {
     std::printf("no GPU: %s\n", Context::device_absence().c_str());
     return 77;
   }
+  if (argc > 3) patience = std::atoi(argv[3]);
   std::mt19937 random(seed);
   Context context;
   for (int i = 0; i < count; ++i) run_case(context, random_case(random), random);
-  std::printf("%d cases (%d on cuDNN, %d of them dilation views), seed %u, %d failures\n", count, on_cudnn, views, seed, failures);
+  std::printf("%d cases (%d on cuDNN, %d of them dilation views, %d with channels last), seed %u, %d failures\n", count, on_cudnn, views,
+              channels_last, seed, failures);
   return failures == 0 ? 0 : 1;
 }

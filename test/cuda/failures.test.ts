@@ -7,7 +7,7 @@ import { type Device, tensor, zeros } from '../../ts';
 import { useCudaAddon } from '../../ts/device';
 import { cmakeFolder, root } from '../support/cmake_build';
 import { expectTyped } from '../support/typed_errors';
-import { fake, fakePath, needsFakeCuda } from './on_fake';
+import { fake, fakePath, needsFakeCuda, planFolder } from './on_fake';
 
 /** The BackendError that a promise is rejected with. */
 async function rejection(promise: Promise<unknown>): Promise<api.BackendError> {
@@ -83,7 +83,7 @@ describe("failures on 'cuda'", () => {
           process.exit(5);
         });
       }`;
-    const env = { ...process.env, PARTIALCONV_CUDA_ADDON: fakePath, PROGRAM: program };
+    const env = { ...process.env, PARTIALCONV_CUDA_ADDON: fakePath, XDG_CACHE_HOME: planFolder, PROGRAM: program };
     const { status, signal, stdout, stderr } = spawnSync(process.execPath, ['--eval', program], { cwd: root, env, encoding: 'utf8' });
     expect({ status, signal, stdout }, stderr).to.deep.equal({ status: 5, signal: null, stdout: 'true\n' });
   });

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { useCudaAddon } from '../../ts/device';
 import { loadCuda, type Native } from '../../ts/native';
-import { cmakeFolder, needsCMakeBuild } from '../support/cmake_build';
+import { cmakeFolder, needsCMakeBuild, root } from '../support/cmake_build';
 
 type Name =
   | 'devices'
@@ -12,8 +12,11 @@ type Name =
   | 'allocations'
   | 'executions'
   | 'plans'
+  | 'restored'
+  | 'fused'
   | 'uploads'
   | 'waits'
+  | 'refuseFused'
   | 'failLaunch'
   | 'failExecute'
   | 'failLate';
@@ -21,7 +24,12 @@ type Name =
 interface Fake {
   get(name: Name): number;
   set(name: Name, value: number): void;
+  /** Launches of kernels whose C++ name contains a text. */
+  launchesOf(text: string): number;
 }
+
+/** Where the plans of these tests are kept on disk. */
+export const planFolder = join(root, 'build', 'cuda_tests', 'cache');
 
 export const fakePath = join(cmakeFolder, 'cuda_fake.node');
 
@@ -36,6 +44,7 @@ export function fakeAddon(): Native & { readonly fake: Fake } {
 export const fake: Fake = {
   get: (name) => fakeAddon().fake.get(name),
   set: (name, value) => fakeAddon().fake.set(name, value),
+  launchesOf: (text) => fakeAddon().fake.launchesOf(text),
 };
 
 /** How much a count rises while fn runs. */
@@ -48,12 +57,19 @@ export function counted(name: Name, fn: () => void): number {
 /** For the tests of the describe() around: 'cuda' and 'cuda:1' are devices of the fake. */
 export function needsFakeCuda(): void {
   needsCMakeBuild();
+  const cache = process.env.XDG_CACHE_HOME;
   before(() => {
+    process.env.XDG_CACHE_HOME = planFolder; // where plans are kept
     fakeAddon().fake.set('devices', 2);
+    fakeAddon().fake.set('refuseFused', 1); // which kernels run then does not depend on how far a thread is
     useCudaAddon(fakePath);
   });
   afterEach(() => {
     for (const name of ['failLaunch', 'failExecute', 'failLate'] as const) fake.set(name, 0);
   });
-  after(() => useCudaAddon(null));
+  after(() => {
+    useCudaAddon(null);
+    if (cache === undefined) delete process.env.XDG_CACHE_HOME;
+    else process.env.XDG_CACHE_HOME = cache;
+  });
 }

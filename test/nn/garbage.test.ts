@@ -174,7 +174,7 @@ async function attempt(what: string, args: unknown[], f: () => unknown): Promise
 }
 
 /** Not for users: marked internal, private or protected in the source. */
-const INTERNAL = /^(view|raw|rawForWrite|hostArray|steps|collect|own[A-Z].*|namedState|extraRepr|bufferNames)$/;
+const INTERNAL = /^(view|raw|rawForWrite|check|hostArray|steps|collect|own[A-Z].*|namedState|extraRepr|bufferNames)$/;
 
 type Constructor = new (...args: unknown[]) => object;
 const isClass = (f: unknown): boolean => typeof f === 'function' && /^class\b/.test(Function.prototype.toString.call(f));

@@ -3,7 +3,7 @@ import { needsNode, record } from '../autograd';
 import { untracked } from '../context';
 import { DTYPES } from '../dtype';
 import type { Storage } from '../storage';
-import { sizeOf, Tensor } from '../tensor';
+import { forget, sizeOf, Tensor } from '../tensor';
 import type { ConvCall } from './conv_call';
 import { neg } from './elementwise';
 import { concat, reshape, slice, transpose } from './shape';
@@ -58,6 +58,7 @@ function cachedRealWeight(weight: Tensor): Tensor {
   const shape = [2 * (weight.shape[0] as number), 2 * (weight.shape[1] as number), ...weight.shape.slice(2)];
   let known = cache.get(origin);
   if (known?.version !== version || String(known.weight.shape) !== String(shape)) {
+    if (known !== undefined) forget(known.weight);
     known = { version, weight: untracked(() => realWeight(weight)) };
     cache.set(origin, known);
   }

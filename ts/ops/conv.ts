@@ -10,8 +10,9 @@ import { backwardInput, backwardWeight } from './conv_backward';
 import type { ConvCall } from './conv_call';
 import { type ConvOptions, type ConvShapes, type ConvSpec, convShapes, convSpec, geometryFields } from './conv_geometry';
 import { castTo } from './kernels';
+import { emptyResult, formatsOf } from './memory_format';
 import { packedWeight } from './packed_weight';
-import { runSync, type Steps } from './steps';
+import { InChannelsLast, runSync, type Steps } from './steps';
 
 // PyTorch's names of dtypes, as its messages have them: of a tensor, and of a scalar.
 const TORCH_NAMES: Record<DType, readonly [string, string]> = {
@@ -86,10 +87,14 @@ export function* convolveSteps(call: ConvCall): Steps<Tensor> {
     const y = yield* convolveSteps({ ...call, x: exact(x), weight: exact(weight), bias: bias && exact(bias) });
     return castTo(y, x.dtype, spec.op);
   }
-  const g = geometryFields(spec, shapes, holes?.sizes);
+  const selects = holes !== null && !(call.zeroInHoles ?? false);
+  const sizes = selects || holes === null ? holes?.sizes : { ...holes.sizes, maskN: 0, maskC: 0 };
+  const formats = formatsOf(geometryFields(spec, shapes, sizes), PASS_FORWARD, x);
+  const { g } = formats;
   const packed = packedWeight(g, PASS_FORWARD, weight);
-  const y = empty(shapes.outputShape, x.dtype, x.device, spec.op);
-  const args = [g, x, holes?.mask ?? null, packed, bias, holes?.ratio ?? null, holes?.updated ?? null, y];
+  const y = formats.y === null ? empty(shapes.outputShape, x.dtype, x.device, spec.op) : emptyResult(shapes.outputShape, formats.y, x);
+  const [from, to] = [formats.x ? new InChannelsLast(x) : x, formats.y === null ? y : new InChannelsLast(y)];
+  const args = [g, from, selects ? holes.mask : null, packed, bias, holes?.ratio ?? null, holes?.updated ?? null, to];
   yield { name: 'convForward', op: spec.op, args };
   return recordConvolution(call, y);
 }

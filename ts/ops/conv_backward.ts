@@ -1,10 +1,11 @@
 // The two gradients of a convolution, plain or with holes. With q = dy * ratio * updated they are those of a plain convolution.
 import { backend } from '../device';
 import { DTYPES, type DType } from '../dtype';
-import type { Fields } from '../native';
+import { type Fields, PASS_BACKWARD_WEIGHT } from '../native';
 import { empty, sizeOf, type Tensor, zeroed } from '../tensor';
 import { type ConvShapes, type ConvSpec, geometryFields, type HoleSizes } from './conv_geometry';
 import { castTo } from './kernels';
+import { channelsLastBuffer, formatsOf } from './memory_format';
 import { foldPads, padAll } from './pad';
 
 /** What both passes need. */
@@ -72,8 +73,10 @@ export function backwardWeight(
   const { spec, shapes, dy, mask, ratio, updated, sizes, x } = input === null ? withoutInput(call) : { ...call, x: input };
   const dw = weight && sizeOf(weight) > 0 ? empty(weight, dy.dtype, dy.device, spec.op) : null;
   const db = needsBias ? empty([shapes.o], dy.dtype, dy.device, spec.op) : null;
-  const g = geometryFields(spec, shapes, sizes);
-  const inputs = [...operand(x, spec.op), ...operand(mask, spec.op), dy.raw(spec.op), dy.code] as const;
+  const formats = formatsOf(geometryFields(spec, shapes, sizes), PASS_BACKWARD_WEIGHT, x);
+  const { g } = formats;
+  const from = formats.x ? channelsLastBuffer(x) : x.raw(spec.op);
+  const inputs = [from, x.code, ...operand(mask, spec.op), dy.raw(spec.op), dy.code] as const;
   const holes = [...operand(ratio, spec.op), ...operand(updated, spec.op)] as const;
   backend(dy.device).convBackwardWeight(g, ...inputs, ...holes, ...operand(dw, spec.op), ...operand(db, spec.op));
   return [dw ?? (weight && zeroed(weight, dy.dtype, dy.device, spec.op)), db];

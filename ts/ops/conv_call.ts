@@ -11,4 +11,6 @@ export interface ConvCall {
   readonly bias: Tensor | null;
   /** null: a plain convolution. */
   readonly holes: Holes | null;
+  /** x is zero where the mask is: it need not be selected. */
+  readonly zeroInHoles?: boolean;
 }

@@ -255,6 +255,7 @@ function plainFields(spec: ConvSpec, shapes: ConvShapes): Fields {
     ...two(spec.dilation, 1), spec.groups,
     PADDING_MODES.indexOf(spec.paddingMode),
     0, 0, 0, 0,
+    0, 0,
   );
 }
 

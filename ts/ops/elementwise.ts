@@ -7,7 +7,8 @@ import { DeviceError, DTypeError } from '../errors';
 import { BINARY, type Memory, UNARY } from '../native';
 import { isScalar, partsOf, type Scalar } from '../scalar';
 import { checkTensor, describe, empty, Tensor } from '../tensor';
-import { broadcastFields, broadcastShapes, castTo, sumTo } from './kernels';
+import { broadcastFields, broadcastShapes, castTo, sumGradient } from './kernels';
+import { channelsLastBuffer, emptyInFormat } from './memory_format';
 
 export type UnaryName = Exclude<keyof typeof UNARY, 'isNotNaN' | 'conj'>;
 export type BinaryName = 'add' | 'sub' | 'mul' | 'div' | 'pow';
@@ -17,6 +18,16 @@ export type BinaryName = 'add' | 'sub' | 'mul' | 'div' | 'pow';
 /** y = op(x); y may be x. */
 function unaryKernel(op: keyof typeof UNARY, x: Tensor, y: Tensor): Tensor {
   backend(x.device).unary(UNARY[op], x.raw(op), x.code, y.raw(op), y.code);
+  return y;
+}
+
+const KEEP_ZERO: readonly UnaryName[] = ['neg', 'abs', 'sqrt', 'tanh', 'relu'];
+
+/** op(x) in x's form, where that is channels last and stays so; else null. */
+function unaryInFormat(op: UnaryName, x: Tensor): Tensor | null {
+  if (x.storage.channelsLast === null || !KEEP_ZERO.includes(op)) return null;
+  const y = emptyInFormat(x, x.dtype);
+  if (y !== null) backend(x.device).unary(UNARY[op], channelsLastBuffer(x), x.code, channelsLastBuffer(y), y.code);
   return y;
 }
 
@@ -45,7 +56,7 @@ function unaryDtype(op: UnaryName, x: Tensor): DType {
 
 function unary(op: UnaryName, value: Tensor): Tensor {
   const x = castTo(checkTensor(value, op), unaryDtype(op, value), op);
-  const y = unaryKernel(op, x, empty(x.shape, op === 'abs' ? DTYPES[x.dtype].real : x.dtype, x.device, op));
+  const y = unaryInFormat(op, x) ?? unaryKernel(op, x, empty(x.shape, op === 'abs' ? DTYPES[x.dtype].real : x.dtype, x.device, op));
   if (op === 'neg') return record(op, y, [x], [], (g) => [unaryKernel('neg', g, empty(g.shape, g.dtype, g.device, op))]);
   const { saves, kernel } = UNARY_GRADIENTS[op];
   return record(op, y, [x], [saves === 'x' ? x : y], (g, _, [saved]) => {
@@ -258,8 +269,8 @@ function binary(op: BinaryName, left: Tensor, right: Tensor | Scalar): Tensor {
   return record(op, y, inputs, saved, (g, needs, [savedA, savedB, savedY]) => {
     const operands = [savedA as Tensor, scalar ?? (savedB as Tensor), savedY as Tensor] as const;
     return [
-      needs[0] && to ? sumTo(rule.gradA(g, ...operands), to.shape, to.dtype) : null,
-      needs[1] && toOther ? sumTo(rule.gradB(g, ...operands), toOther.shape, toOther.dtype) : null,
+      needs[0] && to ? sumGradient(g, rule.gradA(g, ...operands), to) : null,
+      needs[1] && toOther ? sumGradient(g, rule.gradB(g, ...operands), toOther) : null,
     ];
   });
 }

@@ -163,6 +163,13 @@ export function sumTo(x: Tensor, shape: readonly number[], dtype: DType = x.dtyp
   return y;
 }
 
+/** sumTo() of a gradient that was made from g, or is g itself; what was made only for the sum is freed. */
+export function sumGradient(g: Tensor, gradient: Tensor, to: Pick<Tensor, 'shape' | 'dtype'>): Tensor {
+  const summed = sumTo(gradient, to.shape, to.dtype);
+  if (summed !== gradient && gradient !== g) gradient.dispose();
+  return summed;
+}
+
 /**
  * A dimension counted from the front; negative ones count from the end.
  * @throws ShapeError if it is not an integer in range (a tensor without dimensions has the range of one with a single dimension)

@@ -2,7 +2,7 @@
 import { untracked } from '../context';
 import type { Device } from '../device';
 import { DTYPES, type DType } from '../dtype';
-import type { Tensor } from '../tensor';
+import { forget, type Tensor } from '../tensor';
 import type { ConvShapes, ConvSpec } from './conv_geometry';
 import { sameShape } from './kernels';
 import { type MaskIdentity, maskIdentity } from './mask_identity';
@@ -131,9 +131,10 @@ export class MaskCache {
     }
   }
 
-  /** Forgets an entry. Its memory is left to garbage collection: a result's graph or a running op may still read it. */
+  /** Forgets an entry. Its memory on the host is left to garbage collection: a running op may still read it. */
   private drop(key: string): void {
     const entry = this.entries.get(key);
+    if (entry !== undefined) forget(entry.holes.ratio, entry.holes.updated, entry.borrowed ? null : entry.holes.mask);
     this.bytes -= entry?.bytes ?? 0;
     this.entries.delete(key);
     if (this.recent?.entry === entry) this.recent = null;

@@ -5,7 +5,7 @@ import { DTYPES } from '../dtype';
 import { DeviceError, DTypeError } from '../errors';
 import { checkOptions } from '../options';
 import type { Storage } from '../storage';
-import { checkTensor, describe, sizeOf, type Tensor } from '../tensor';
+import { checkTensor, describe, forget, sizeOf, type Tensor } from '../tensor';
 import { checkOperands, convolveSteps } from './conv';
 import { type ConvOptions, type ConvShapes, type ConvSpec, convSpec } from './conv_geometry';
 import { abs } from './elementwise';
@@ -56,6 +56,7 @@ function centreWeight(call: MaskedCall, perChannel: boolean): Tensor {
   const kind = `${shape}:${call.eps}:${perChannel}`;
   const known = cache.get(storage);
   if (known?.version === storage.version && known.kind === kind) return known.weight;
+  if (known !== undefined) forget(known.weight);
   const weight = compute();
   cache.set(storage, { version: storage.version, kind, weight });
   return weight;

@@ -118,7 +118,7 @@ const methods = {
     return shapes.concat([this, ...(Array.isArray(others) ? others : [others])], dim);
   },
   contiguous(this: Tensor) {
-    this.raw('contiguous');
+    this.check('contiguous');
     return this;
   },
   backward(this: Tensor, gradOutput?: Tensor | null, options?: { retainGraph?: boolean }) {

@@ -1,10 +1,10 @@
 // Weights as the engine reads them, packed once for each version of a weight.
 import { untracked } from '../context';
-import { backend, packing } from '../device';
+import { backend, onHost, packing } from '../device';
 import { DTYPES, type DType } from '../dtype';
 import type { Fields, PASS_BACKWARD_INPUT, PASS_FORWARD } from '../native';
 import { Storage } from '../storage';
-import { Tensor } from '../tensor';
+import { forget, Tensor } from '../tensor';
 import { castTo } from './kernels';
 
 interface Packed {
@@ -51,6 +51,13 @@ export function packedWeight(
     if (same && sameLayout(entry.geometry, g)) return entry.tensor;
   }
   const entry = { version, pass, geometry: g, packing: kind, dtype, tensor: untracked(() => pack(g, pass, weight, dtype)) };
-  cache.set(origin, [entry, ...known.filter((other) => other.version === version)].slice(0, MOST_LAYOUTS));
+  const kept = [entry, ...known.filter((other) => other.version === version)].slice(0, MOST_LAYOUTS);
+  cache.set(origin, kept);
+  if (onHost(weight.device)) return entry.tensor;
+  origin.keep(entry.tensor);
+  for (const { tensor } of known.filter((other) => !kept.includes(other))) {
+    origin.keep(tensor, false);
+    forget(tensor);
+  }
   return entry.tensor;
 }

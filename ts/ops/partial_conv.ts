@@ -5,6 +5,7 @@ import { checkTensor, describe, type Tensor } from '../tensor';
 import { checkOperands, convolveSteps } from './conv';
 import { type ConvOptions, type ConvShapes, type ConvSpec, convSpec } from './conv_geometry';
 import { type CountedHoles, type CountOptions, type CountSpec, countSpec, type HolesOf, holesSteps, updatedMask } from './mask_ratio';
+import { isZeroUnder, noteZeros } from './memory_format';
 import { runSync, type Steps } from './steps';
 
 export interface PartialConvOptions extends ConvOptions, CountOptions {
@@ -47,8 +48,12 @@ export function* partialConvSteps(call: PartialCall, find: FindHoles): Steps<Par
   if (x.dtype === 'int32') throw new DTypeError(`${spec.op}: expected x of floating point or complex dtype, but got ${describe(x)}`);
   const found = find(shapes, x, mask);
   const holes = 'ratio' in found ? found : yield* found;
-  const y = yield* convolveSteps({ spec, shapes, x, weight, bias, holes });
-  return { y, mask: returnMask ? updatedMask(holes, shapes, count, x.dtype) : null };
+  const zeroInHoles = mask !== null && isZeroUnder(x, mask);
+  const y = yield* convolveSteps({ spec, shapes, x, weight, bias, holes, zeroInHoles });
+  if (!returnMask) return { y, mask: null };
+  const updated = updatedMask(holes, shapes, count, x.dtype);
+  noteZeros(y, mask, updated);
+  return { y, mask: updated };
 }
 
 /** Holes computed anew each time. */

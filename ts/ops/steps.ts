@@ -1,18 +1,24 @@
 // One description of an op, run at once or off the event loop: a generator that yields its native calls and returns its result.
 import { untracked, withContext } from '../context';
-import { backend, isDeviceBuffer } from '../device';
+import { backend, onHost } from '../device';
 import type { Fields, Native } from '../native';
 import { Tensor } from '../tensor';
+import { channelsLastBuffer } from './memory_format';
 
 /** Native ops that exist in both forms. */
 type Both = { [K in keyof Native]: `${K}Async` extends keyof Native ? K : never }[keyof Native];
+
+/** An operand that is taken with channels last. */
+export class InChannelsLast {
+  constructor(readonly tensor: Tensor) {}
+}
 
 /** One native call. A tensor stands for its storage and dtype code, null for an absent one. */
 export interface NativeCall {
   readonly name: Both;
   /** Name of the op in messages. */
   readonly op: string;
-  readonly args: readonly (Tensor | null | number | Fields)[];
+  readonly args: readonly (Tensor | InChannelsLast | null | number | Fields)[];
 }
 
 export type Steps<T> = Generator<NativeCall, T, void>;
@@ -28,6 +34,9 @@ function expand({ op, args }: NativeCall, seen?: Tensor[]): { addon: Record<stri
       addon ??= backend(arg.device);
       expanded.push(arg.raw(op), arg.code);
       seen?.push(arg);
+    } else if (arg instanceof InChannelsLast) {
+      addon ??= backend(arg.tensor.device);
+      expanded.push(channelsLastBuffer(arg.tensor), arg.tensor.code);
     } else if (arg === null) expanded.push(null, 0);
     else expanded.push(arg);
   }
@@ -45,7 +54,8 @@ export function runSync<T>(steps: Steps<T>): T {
 
 function isLive(t: Tensor): boolean {
   try {
-    return t.raw('forwardAsync') !== null;
+    t.check('forwardAsync');
+    return true;
   } catch {
     return false;
   }
@@ -66,6 +76,11 @@ export async function runAsync<T>(start: (freeze: Freeze) => Steps<T>): Promise<
   const underWay: Promise<void>[] = [];
   const freeze: Freeze = (value) => {
     if (!(value instanceof Tensor) || !isLive(value)) return value;
+    if (!onHost(value.device)) {
+      const handle = untracked(() => value.view());
+      ends.push(() => handle.dispose());
+      return handle as typeof value;
+    }
     const { storage, release } = value.storage.freeze('forwardAsync');
     ends.push(release);
     return untracked(() => new Tensor(storage, value.shape, value.dtype, value.device)) as typeof value;
@@ -90,7 +105,8 @@ export async function runAsync<T>(start: (freeze: Freeze) => Steps<T>): Promise<
   }
 }
 
-const isOnDevice = ({ op, args }: NativeCall) => args.some((arg) => arg instanceof Tensor && isDeviceBuffer(arg.raw(op)));
+const isOnDevice = ({ args }: NativeCall) =>
+  args.some((arg) => arg instanceof InChannelsLast || (arg instanceof Tensor && !onHost(arg.device)));
 
 /** One native call off the event loop; its operands keep their memory until it is done. */
 async function runStep(call: NativeCall): Promise<void> {

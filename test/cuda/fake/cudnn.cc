@@ -2,6 +2,9 @@
 // cuDNN refuses of sizes: an output that does not follow from input, padding, stride and dilation.
 #include "cuda/cudnn_api.h"
 
+#include <unistd.h>
+
+#include <mutex>
 #include <utility>
 
 #include "fake.h"
@@ -55,13 +58,38 @@ Status set_attribute(Descriptor descriptor, Attribute attribute, AttributeType t
   return kSuccess;
 }
 
+// A serialized plan names a graph of this process: one of another process is refused, as cuDNN refuses those of another version.
+std::mutex serialized_mutex;
+std::vector<std::shared_ptr<const Node>> serialized;
+
+std::string serialize(const Node& plan) {
+  const std::lock_guard lock(serialized_mutex);
+  serialized.push_back(plan.graph);
+  return std::to_string(getpid()) + " " + std::to_string(serialized.size() - 1);
+}
+
+std::shared_ptr<const Node> restored(const std::vector<char>& json) {
+  const std::lock_guard lock(serialized_mutex);
+  const std::string text(json.begin(), json.end());
+  for (std::size_t i = 0; i < serialized.size(); ++i) {
+    if (text == std::to_string(getpid()) + " " + std::to_string(i)) return serialized[i];
+  }
+  return nullptr;
+}
+
 Status finalize(Descriptor descriptor) {
   Node& node = *held(descriptor);
+  if (node.type == kExecutionPlan && !node.all<char>(kPlanJson).empty()) {
+    fake::count_plan(true);
+    node.graph = restored(node.all<char>(kPlanJson));
+    return node.graph == nullptr ? kBadParameter : kSuccess;
+  }
   if (node.type == kExecutionPlan) {
-    ++fake::state().plans;
+    fake::count_plan(false);
     const Node* config = node.node(kPlanEngineConfig);
     if (config == nullptr || node.one<void*>(kPlanHandle) == nullptr) return kBadParameter;
     node.graph = config->graph;
+    if (fake::state().refuse_fused != 0 && node.graph->nodes.at(kGraphOperations).size() > 1) return kNotSupported;
   }
   const bool conv = node.type == kOperationForward || node.type == kOperationBackwardData || node.type == kOperationBackwardFilter;
   return conv && !fake::consistent(node) ? kBadParameter : kSuccess;
@@ -69,6 +97,12 @@ Status finalize(Descriptor descriptor) {
 
 Status get_attribute(Descriptor descriptor, Attribute attribute, AttributeType, int64_t room, int64_t* count, void* values) {
   const Node& node = *held(descriptor);
+  if (attribute == kPlanJson) {
+    const std::string text = room == 0 ? "" : serialize(node);
+    *count = room == 0 ? 64 : static_cast<int64_t>(text.size());
+    std::memcpy(values, text.data(), text.size());
+    return kSuccess;
+  }
   *count = attribute == kEngineNumericalNotes ? 0 : 1;
   if (room < 1) return kSuccess;
   if (attribute == kHeuristicsResults) held(*static_cast<Descriptor*>(values))->graph = node.nodes.at(kHeuristicsGraph).front();
@@ -92,6 +126,7 @@ Status execute(Handle, Descriptor plan, Descriptor variant_pack) {
   }
   const auto graph = held(plan)->graph;
   if (!fake::bound(*graph, memory)) return kBadParameter;
+  if (graph->nodes.at(kGraphOperations).size() > 1) ++s.fused;
   fake::enqueue(stream_of_handle, [graph, memory] { fake::run(*graph, memory); });
   return kSuccess;
 }

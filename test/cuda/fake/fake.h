@@ -14,7 +14,8 @@ struct State {
   int64_t devices = 1;
   int64_t memory = int64_t{1} << 32;  // of a device
   int64_t used = 0;
-  int64_t launches = 0, allocations = 0, executions = 0, plans = 0, uploads = 0;
+  int64_t launches = 0, allocations = 0, executions = 0, plans = 0, restored = 0, fused = 0, uploads = 0;
+  int64_t refuse_fused = 0;  // 1: there is no plan for a graph of several operations
   int64_t fail_launch = 0;   // the n-th launch from now on fails (0: none)
   int64_t fail_execute = 0;  // the same for cuDNN
   int64_t fail_late = 0;     // the n-th piece of work from now on fails when it runs: whoever waits for it is told
@@ -24,9 +25,14 @@ State& state();
 // How often the calling thread has waited for work.
 int64_t& waits();
 
-// Counts a launch and checks what every launch must keep: a stream, at least one block, no more blocks than elements need. Returns a
+// Counts a launch (by the name of its kernel too) and checks what every launch must keep: a stream, at least one block, no more blocks than elements need. Returns a
 // cudaError_t.
-int count_launch(unsigned blocks, CUstream_st* stream, int64_t n);
+int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* kernel);
+
+void count_plan(bool restored);
+
+// How many launches were of kernels whose C++ name contains a text.
+int64_t launches_of(const char* text);
 
 // Work for a stream, which runs when somebody waits for it.
 void enqueue(CUstream_st* stream, std::function<void()> work);

@@ -137,6 +137,16 @@ void each_position(const std::vector<int64_t>& d, F f) {
         for (int64_t j = 0; j < d[3]; ++j) f(std::array{a, b, i, j});
 }
 
+inline std::size_t place(const std::vector<int64_t>& d, const std::array<int64_t, 4>& at) {
+  return static_cast<std::size_t>(((at[0] * d[1] + at[1]) * d[2] + at[2]) * d[3] + at[3]);
+}
+
+inline std::vector<double> values_of(const Tensor& t) {
+  std::vector<double> values;
+  each_position(t.dims, [&](const auto& at) { values.push_back(t.get(at)); });
+  return values;
+}
+
 struct ConvolutionNames {
   int conv, x, w, y;
 };
@@ -153,16 +163,16 @@ inline void convolve(const Node& op, const Memory& memory, Intermediates& interm
   Tensor x(*op.node(names.x), memory, intermediates), w(*op.node(names.w), memory, intermediates),
       y(*op.node(names.y), memory, intermediates);
   Tensor& to = op.type == kOperationForward ? y : op.type == kOperationBackwardData ? x : w;
+  const auto read = [&](const Tensor& t) { return &t == &to ? std::vector<double>() : values_of(t); };
+  const std::vector<double> xs = read(x), ws = read(w), ys = read(y);
   std::vector<double> sums(static_cast<std::size_t>(to.dims[0] * to.dims[1] * to.dims[2] * to.dims[3]));
-  const auto place = [&](const std::array<int64_t, 4>& at) {
-    return ((at[0] * to.dims[1] + at[1]) * to.dims[2] + at[2]) * to.dims[3] + at[3];
-  };
   each_product(x.dims, w.dims, y.dims, axes_of(*op.node(names.conv)), [&](const auto& px, const auto& pw, const auto& py) {
-    if (&to == &y) sums[place(py)] += x.get(px) * w.get(pw);
-    else if (&to == &x) sums[place(px)] += y.get(py) * w.get(pw);
-    else sums[place(pw)] += x.get(px) * y.get(py);
+    const std::size_t i = place(x.dims, px), j = place(w.dims, pw), k = place(y.dims, py);
+    if (&to == &y) sums[k] += xs[i] * ws[j];
+    else if (&to == &x) sums[i] += ys[k] * ws[j];
+    else sums[j] += xs[i] * ys[k];
   });
-  each_position(to.dims, [&](const auto& at) { to.put(at, sums[place(at)]); });
+  each_position(to.dims, [&](const auto& at) { to.put(at, sums[place(to.dims, at)]); });
 }
 
 inline void pointwise(const Node& op, const Memory& memory, Intermediates& intermediates) {

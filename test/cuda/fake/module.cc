@@ -15,6 +15,9 @@ int64_t* field(const std::string& name) {
       {"allocations", &s.allocations},
       {"executions", &s.executions},
       {"plans", &s.plans},
+      {"restored", &s.restored},
+      {"fused", &s.fused},
+      {"refuseFused", &s.refuse_fused},
       {"uploads", &s.uploads},
       {"waits", &fake::waits()},
       {"failLaunch", &s.fail_launch},
@@ -36,10 +39,15 @@ Napi::Value set(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value launches_of(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(fake::launches_of(info[0].As<Napi::String>().Utf8Value().c_str())));
+}
+
 Napi::Object init_fake(Napi::Env env, Napi::Object exports) {
   Napi::Object fake = Napi::Object::New(env);
   fake.Set("get", Napi::Function::New(env, get, "get"));
   fake.Set("set", Napi::Function::New(env, set, "set"));
+  fake.Set("launchesOf", Napi::Function::New(env, launches_of, "launchesOf"));
   exports.Set("fake", fake);
   return partialconv::init(env, exports);
 }

@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -29,10 +30,13 @@ struct CUevent_st {
 namespace fake {
 namespace {
 
+constexpr int kMultiprocessors = 4;
+constexpr std::size_t kPoisoned = std::size_t{1} << 18;  // of a block, at most: pages that were touched cost time at every access
 constexpr std::size_t kLongestQueue = 512;
 constexpr std::size_t kAddresses = std::size_t{1} << 33;
 
 std::recursive_mutex mutex;
+std::map<const char*, int64_t> by_kernel;                      // names are literals: one for each kernel
 std::map<CUstream_st*, std::shared_ptr<CUstream_st>> streams;  // events may keep one longer
 
 // The device's addresses.
@@ -118,13 +122,30 @@ int64_t& waits() {
   return count;
 }
 
-int count_launch(unsigned blocks, CUstream_st* stream, int64_t n) {
+int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* kernel) {
   const std::lock_guard lock(mutex);
   State& s = state();
   ++s.launches;
+  ++by_kernel[kernel];
   if (s.fail_launch > 0 && --s.fail_launch == 0) return 719;
+  // A thread for each element, as far as four waves of resident blocks have them; no block without work.
   const int64_t needed = (n + partialconv::cuda::kBlockSize - 1) / partialconv::cuda::kBlockSize;
-  return stream == nullptr || blocks < 1 || static_cast<int64_t>(blocks) > needed ? 9 : 0;
+  const int64_t most = int64_t{kMultiprocessors} * 2048 / partialconv::cuda::kBlockSize * 4;
+  return stream == nullptr || n < 1 || static_cast<int64_t>(blocks) != std::min(needed, most) ? 9 : 0;
+}
+
+void count_plan(bool restored) {
+  const std::lock_guard lock(mutex);
+  ++(restored ? state().restored : state().plans);
+}
+
+int64_t launches_of(const char* text) {
+  const std::lock_guard lock(mutex);
+  int64_t sum = 0;
+  for (const auto& [kernel, count] : by_kernel) {
+    if (std::strstr(kernel, text) != nullptr) sum += count;
+  }
+  return sum;
 }
 
 void enqueue(CUstream_st* stream, std::function<void()> work) {
@@ -154,7 +175,7 @@ const Presence& presence() {
   return found;
 }
 
-DeviceFacts device_facts(int) { return {"fake", 9, 0, 4, static_cast<std::size_t>(fake::state().memory)}; }
+DeviceFacts device_facts(int) { return {"fake", 9, 0, fake::kMultiprocessors, static_cast<std::size_t>(fake::state().memory)}; }
 void use_device(int) {}
 std::size_t free_memory() { return static_cast<std::size_t>(fake::state().memory - fake::state().used); }
 
@@ -192,7 +213,7 @@ void* allocate(Pool, std::size_t bytes, Stream stream) {
   if (s.used + static_cast<int64_t>(bytes) > s.memory) return nullptr;
   void* data = fake::arena().take(bytes);
   if (data == nullptr) return nullptr;
-  fake::enqueue(stream, [=] { std::memset(data, 0xff, bytes); });
+  fake::enqueue(stream, [=] { std::memset(data, 0xff, std::min(bytes, fake::kPoisoned)); });
   s.used += static_cast<int64_t>(bytes);
   return data;
 }
@@ -206,7 +227,7 @@ void release(void* data, Stream stream) {
   arena.blocks.erase(found);
   fake::state().used -= static_cast<int64_t>(size);
   fake::enqueue(stream, [=, &arena] {
-    std::memset(data, 0xff, size);
+    std::memset(data, 0xff, std::min(size, fake::kPoisoned));
     arena.free[size].push_back(data);
   });
 }

@@ -1,0 +1,12 @@
+// The CPU engine has one form of tensors: dense and row-major.
+#include <stdexcept>
+
+#include "../conv.h"
+
+namespace partialconv {
+
+int64_t channels_last_size(const ImageShape&, DType) { return 0; }
+int64_t conv_formats(const ConvGeometry&, Pass, DType) { return 0; }
+void to_dense(Context&, const ImageShape&, Span, Span) { throw std::invalid_argument("the CPU has no tensors with channels last"); }
+
+}  // namespace partialconv

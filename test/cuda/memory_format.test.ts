@@ -1,0 +1,141 @@
+// Channels last between convolutions on 'cuda': one layout kernel in, one out; the same numbers as without; never an old form.
+import { expect } from 'chai';
+import * as api from '../../ts';
+import { type DType, noGrad, type Tensor } from '../../ts';
+import { generate } from '../goldens/load';
+import { onDevice, toTensor, toValues } from '../support/tensors';
+import { expectTyped } from '../support/typed_errors';
+import { fake, needsFakeCuda } from './on_fake';
+
+const fine = (shape: readonly number[], dtype: DType = 'float32', seed = 3) => toTensor(generate('fine', seed, shape), dtype);
+
+/** Launches of layout and of other kernels while fn runs. */
+function kernels(fn: () => void) {
+  const names = { in: '::ToImage', epilogue: '::FromImage', mask: '::CountWindow', any: 'launch_each' };
+  const count = () => Object.entries(names).map(([name, text]) => [name, fake.launchesOf(text)] as const);
+  const before = new Map(count());
+  const plans = fake.get('executions');
+  fn();
+  const rise = Object.fromEntries(count().map(([name, n]) => [name, n - (before.get(name) ?? 0)]));
+  return { ...rise, convolutions: fake.get('executions') - plans } as Record<keyof typeof names | 'convolutions', number>;
+}
+
+const five = (make: (i: number) => api.Layer, dtype: DType) =>
+  onDevice('cuda', () => new api.Sequential(...[0, 1, 2, 3, 4].flatMap((i) => [make(i), new api.ReLU()])).to(dtype).to('cuda'));
+
+/** Without a bias, and with no cells beyond the last column, a plan's result needs no kernel of ours. */
+const layers = {
+  conv1d: { make: () => new api.Conv1d(16, 16, 3, { padding: 1 }), x: [2, 16, 50], epilogues: 5 },
+  'conv1d, other lengths': { make: () => new api.Conv1d(16, 16, 4), x: [2, 16, 50], epilogues: 5 },
+  'conv1d with groups': { make: () => new api.Conv1d(16, 16, 3, { padding: 1, groups: 2, bias: false }), x: [1, 16, 64], epilogues: 0 },
+  conv2d: { make: (i: number) => new api.Conv2d(i === 0 ? 9 : 12, 12, 3, { padding: 1 }), x: [1, 9, 4, 20], epilogues: 5 },
+};
+
+describe('channels last', () => {
+  needsFakeCuda();
+
+  for (const dtype of ['float32', 'float16', 'bfloat16'] as const) {
+    for (const [name, { make, x: shape, epilogues }] of Object.entries(layers)) {
+      it(`five layers of ${name} in ${dtype}: one layout kernel in, one out`, () => {
+        const net = five(make, dtype);
+        const x = onDevice('cuda', () => fine(shape, dtype));
+        const onCpu = x.to('cpu');
+        noGrad(() => net.forward(x).readSync());
+        let y: Tensor = x;
+        const launched = kernels(() => {
+          y = noGrad(() => net.forward(x));
+        });
+        expect(launched).to.deep.equal({ in: 1, epilogue: epilogues, mask: 0, any: 6 + epilogues, convolutions: 5 });
+        expect(kernels(() => y.readSync())).to.include({ epilogue: 1, any: 1 });
+        expect(kernels(() => y.readSync())).to.include({ any: 0 });
+        const expected = noGrad(() => net.to('cpu').forward(onCpu));
+        const bound = { float32: 1e-5, float16: 1e-2, bfloat16: 6e-2 }[dtype] * Math.max(...toValues(expected).data.map(Math.abs));
+        toValues(y).data.forEach((v, i) => void expect(v).to.be.closeTo(toValues(expected).data[i] as number, bound));
+      });
+    }
+  }
+
+  it('five partial convolutions: the mask is selected at the first alone', () => {
+    const net = new api.MaskedSequential(...[0, 1, 2, 3, 4].map(() => new api.PartialConv1d(16, 16, 5, { padding: 2 }))).to('cuda');
+    const [x, mask] = onDevice('cuda', () => [fine([2, 16, 100]), toTensor(generate('sparse', 5, [2, 1, 100]), 'bool')]);
+    const run = (on: typeof net, a: Tensor, m: Tensor) => noGrad(() => on.forward(a, m)) as [Tensor, Tensor];
+    const [y, updated] = run(net, x, mask);
+    y.dispose();
+    let again: Tensor = y;
+    expect(
+      kernels(() => {
+        [again] = run(net, x, mask);
+      }),
+    ).to.include({ in: 1, epilogue: 5, convolutions: 5 });
+    const got = [again, updated].map((t) => t.to('cpu'));
+    const expected = run(net.to('cpu'), x.to('cpu'), mask.to('cpu'));
+    for (const [k, t] of got.entries()) {
+      toValues(t).data.forEach(
+        (v, i) => void expect(v, `${k}[${i}]`).to.be.closeTo(toValues(expected[k] as Tensor).data[i] as number, 1e-4),
+      );
+    }
+  });
+
+  it('a soft mask, or one that was changed, is selected every time', () => {
+    const net = [0, 1].map(
+      () => new api.PartialConv1d(16, 16, 3, { padding: 1, returnMask: true, device: 'cuda' }),
+    ) as api.PartialConv1d<true>[];
+    const chain = (mask: Tensor, change: (m: Tensor) => void) =>
+      noGrad(() => {
+        const [y, m] = (net[0] as api.PartialConv1d<true>).forward(
+          onDevice('cuda', () => fine([1, 16, 40])),
+          mask,
+        );
+        change(m);
+        return (net[1] as api.PartialConv1d<true>).forward(y, m);
+      });
+    const hard = onDevice('cuda', () => toTensor(generate('mask', 5, [40]), 'bool'));
+    const soft = onDevice('cuda', () => toTensor(generate('soft', 5, [40]), 'float32'));
+    const inKernels = (fn: () => void) => kernels(fn).in;
+    expect(inKernels(() => chain(hard, () => {}))).to.equal(1);
+    expect(inKernels(() => chain(soft, () => {}))).to.equal(2);
+    expect(inKernels(() => chain(hard, (m) => void m.fill_(1)))).to.equal(2);
+  });
+
+  it('is never seen by an op that does not know it', () => {
+    const conv = new api.Conv1d(16, 10, 3, { device: 'cuda' });
+    const x = onDevice('cuda', () => fine([2, 16, 37]));
+    const [y, dense] = noGrad(() => [conv.forward(x), api.clone(conv.forward(x))]);
+    expect(y.storage.channelsLast).to.not.equal(null);
+    expect(dense.storage.channelsLast).to.equal(null);
+    const view = y.reshape([2, 350]);
+    y.mul_(2);
+    expect(y.storage.channelsLast).to.equal(null);
+    expect(view.toArray()).to.deep.equal(dense.mul(2).reshape([2, 350]).toArray());
+    expect(y.sum().item()).to.equal(dense.mul(2).sum().item());
+  });
+
+  it('is freed at dispose(), and gone then', () => {
+    const conv = new api.Conv1d(16, 16, 3, { device: 'cuda' });
+    const x = onDevice('cuda', () => fine([2, 16, 3000]));
+    const round = () => noGrad(() => conv.forward(x)).dispose();
+    round();
+    const before = fake.get('allocations');
+    for (let i = 0; i < 3; i++) round();
+    expect(fake.get('allocations')).to.equal(before);
+    const y = noGrad(() => conv.forward(x));
+    y.dispose();
+    expect(y.disposed).to.equal(true);
+    for (const use of [() => y.add(1), () => conv.forward(y), () => y.relu()]) expect(expectTyped(use).code).to.equal('ERR_DISPOSED');
+  });
+
+  it('gives the same gradients', () => {
+    const grads = (device: 'cpu' | 'cuda') =>
+      onDevice(device, () => {
+        api.manualSeed(2);
+        const net = new api.Sequential(new api.Conv1d(9, 16, 3, { padding: 1 }), new api.ReLU(), new api.Conv1d(16, 8, 3)).to(device);
+        const x = fine([2, 9, 50]);
+        x.requiresGrad = true;
+        net.forward(x).sum().backward();
+        return [x, ...net.parameters()].map((t) => toValues(t.grad as Tensor).data);
+      });
+    const [gpu, cpu] = [grads('cuda'), grads('cpu')];
+    for (const [k, values] of cpu.entries())
+      for (const [i, v] of values.entries()) expect(gpu[k]?.[i], `${k}[${i}]`).to.be.closeTo(v, 1e-3);
+  });
+});
