@@ -10,7 +10,8 @@ export interface Timing {
 }
 
 const SHORTEST_BATCH = 2e-3;
-const PAUSE_MS = 3; // lets the spinning threads of the one before go to sleep
+const MOST_ROUNDS = 40;
+const PAUSE_MS = 25; // lets the spinning threads of the one before go to sleep
 
 const median = (values: readonly number[]): number => {
   const sorted = [...values].sort((a, b) => a - b);
@@ -36,7 +37,7 @@ export async function race(runners: readonly Runner[], seconds: number): Promise
   for (const runner of runners) batches.push(await batchSize(runner, seconds));
   const samples: number[][] = runners.map(() => []);
   const spent = runners.map(() => 0);
-  for (let round = 0; round < 7 || (round < 500 && spent.some((s) => s < seconds)); round++) {
+  for (let round = 0; round < 7 || (round < MOST_ROUNDS && spent.some((s) => s < seconds)); round++) {
     for (const [i, runner] of runners.entries()) {
       if (round >= 7 && (spent[i] as number) >= seconds) continue;
       await setTimeout(PAUSE_MS);

@@ -69,6 +69,41 @@ struct InsideTask {
   ~InsideTask() { inside_task = false; }
 };
 
+// The CPUs that the threads of a job run on. Some kernels wake a thread on the CPU of whoever wakes it, and leave it there for many
+// milliseconds: the two would take turns beside an idle CPU.
+class CpuClaims {
+ public:
+#ifdef __linux__
+  // Takes the CPU that the calling thread runs on, or moves to one that is still free and takes that.
+  void claim() {
+    if (take(sched_getcpu())) return;
+    cpu_set_t allowed, others;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    CPU_ZERO(&others);
+    for (int cpu = 0; cpu < kMost; ++cpu) {
+      const bool taken = taken_[cpu / 64].load(std::memory_order_relaxed) >> cpu % 64 & 1;
+      if (CPU_ISSET(cpu, &allowed) && !taken) CPU_SET(cpu, &others);
+    }
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+    take(sched_getcpu());
+    sched_setaffinity(0, sizeof allowed, &allowed);
+  }
+
+ private:
+  static constexpr int kMost = kMaxThreads;
+
+  bool take(int cpu) {
+    if (cpu < 0 || cpu >= kMost) return true;
+    const uint64_t bit = uint64_t{1} << cpu % 64;
+    return !(taken_[cpu / 64].fetch_or(bit, std::memory_order_relaxed) & bit);
+  }
+
+  std::atomic<uint64_t> taken_[kMost / 64] = {};
+#else
+  void claim() {}
+#endif
+};
+
 // One parallel_run. Lives on the caller's stack: workers may enter only while the pool points at it.
 struct Job {
   Job(int64_t tasks, TaskBody body, void* state, int seats) : tasks(tasks), body(body), state(state), seats(seats) {}
@@ -79,11 +114,13 @@ struct Job {
   int seats;                     // workers that may still join; guarded by the pool's mutex
   std::atomic<int64_t> next{0};  // the next task to hand out
   std::atomic<int> inside{0};    // workers that have joined and not left
+  CpuClaims cpus;
   std::mutex failure_mutex;
   std::exception_ptr failure;
 
-  void run() {
+  void run(bool caller) {
     InsideTask guard;
+    bool alone = caller;
     for (int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
       try {
         body(state, task);
@@ -92,6 +129,9 @@ struct Job {
         if (!failure) failure = std::current_exception();
         next.store(tasks, std::memory_order_relaxed);
       }
+      // Whoever was woken and has not come by now waits for this very CPU: let it have a look, and move.
+      if (alone && inside.load(std::memory_order_relaxed) == 0) std::this_thread::yield();
+      alone = false;
     }
   }
 };
@@ -113,8 +153,9 @@ class Pool {
     std::unique_lock<std::mutex> owner(owner_, std::try_to_lock);
     if (!owner.owns_lock()) return false;
     grow(job.seats);
+    job.cpus.claim();
     publish(&job);
-    job.run();
+    job.run(true);
     publish(nullptr);
     const auto all_left = [&] { return job.inside.load(std::memory_order_acquire) == 0; };
     if (!spin_until(all_left)) {
@@ -149,7 +190,8 @@ class Pool {
   void work() {
     uint64_t seen = 0;
     while (Job* job = join_next(seen)) {
-      job->run();
+      job->cpus.claim();
+      job->run(false);
       std::lock_guard<std::mutex> lock(mutex_);
       if (job->inside.fetch_sub(1, std::memory_order_release) == 1) left_.notify_all();
     }

@@ -1,5 +1,10 @@
 // Tests the thread pool: every task once, exceptions, nested and concurrent calls, contexts that come and go on several threads.
+#ifdef __linux__
+#include <sched.h>
+#endif
+
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -62,6 +67,24 @@ void scratch_is_aligned_and_private(Context& context) {
   });
 }
 
+// A thread that moves away from a CPU taken by another of the job keeps the right to run anywhere.
+void keeps_its_cpus(Context& context) {
+#ifdef __linux__
+  cpu_set_t before;
+  sched_getaffinity(0, sizeof before, &before);
+  std::atomic<int> narrowed{0};
+  for (int i = 0; i < 50; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the pool falls asleep, and is woken anew
+    parallel(context, 32, [&](int64_t) {
+      cpu_set_t now;
+      sched_getaffinity(0, sizeof now, &now);
+      if (!CPU_EQUAL(&now, &before)) ++narrowed;
+    });
+  }
+  require(narrowed == 0, "a thread lost CPUs that it could run on");
+#endif
+}
+
 void survives_many_environments() {
   set_thread_count(4);
   std::vector<std::thread> environments;
@@ -96,6 +119,7 @@ int main() {
     grows_and_shrinks(context);
     set_thread_count(4);
     scratch_is_aligned_and_private(context);
+    keeps_its_cpus(context);
     each_covers_every_index(context);
   }
   survives_many_environments();
