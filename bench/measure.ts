@@ -41,8 +41,8 @@ export async function race(runners: readonly Runner[], seconds: number): Promise
     for (const [i, runner] of runners.entries()) {
       if (round >= 7 && (spent[i] as number) >= seconds) continue;
       await setTimeout(PAUSE_MS);
-      await runner.time(1); // wakes its own threads and brings its operands back into the cache
       const batch = batches[i] as number;
+      await runner.time(batch); // wakes its own threads and brings its operands back into the cache
       const time = await runner.time(batch);
       spent[i] = (spent[i] as number) + time;
       samples[i]?.push(time / batch);
