@@ -6,10 +6,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatMarkdown } from './markdown';
 import { race } from './measure';
-import { onnxruntime } from './peers/onnxruntime';
 import { ours, pc } from './peers/ours';
 import { type Case, operandsOf, type Peer, type Runner, Unsupported } from './peers/peer';
-import { tfjs } from './peers/tfjs';
 import { torch } from './peers/torch';
 
 import { type Entry, formatComparison, formatFooter, formatResult, type Report, type Result } from './report';
@@ -40,8 +38,8 @@ async function openPeers(missing: string[]): Promise<Map<Who, Peer>> {
   ]);
   const open: [Who, () => Peer | Promise<Peer>][] = [
     ['PyTorch', torch],
-    ['onnxruntime', onnxruntime],
-    ['tfjs wasm', tfjs],
+    ['onnxruntime', async () => (await import('./peers/onnxruntime.js')).onnxruntime()],
+    ['tfjs wasm', async () => (await import('./peers/tfjs.js')).tfjs()],
   ];
   for (const [who, opener] of open) {
     try {
