@@ -70,7 +70,7 @@ describe('rules of the TypeScript sources', () => {
     ['scalar'],
     ['tensor'],
     ['storage', 'context'],
-    ['device'],
+    ['memory_pool', 'device'],
     ['native'],
     ['dtype', 'options'],
     ['describe', 'errors'],

@@ -71,6 +71,8 @@ export interface Native {
   setSimd(level: string): boolean;
   setAllowTF32(allow: boolean): void;
   release(buffer: ArrayBuffer): void;
+  /** For a large buffer that was just made: advice to the system. */
+  preferLargePages(buffer: ArrayBuffer): void;
 
   /** The CUDA addon's devices; the CPU addon has none. */
   deviceCount(): number;
@@ -194,7 +196,7 @@ export type MaskRatioArgs = [
   ...updated: [Buffer, number],
 ];
 
-const ABI = 3;
+const ABI = 4;
 
 function findRoot(from: string): string {
   for (let folder = from; ; folder = dirname(folder)) {

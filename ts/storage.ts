@@ -3,7 +3,8 @@
 import { backend, type Device, isDeviceBuffer, onHost } from './device';
 import { DTYPES, type DType } from './dtype';
 import { BackendError, DisposedError } from './errors';
-import { type DeviceBuffer, type Fields, type Memory, native } from './native';
+import { memoryPool } from './memory_pool';
+import type { DeviceBuffer, Fields, Memory } from './native';
 
 /** Contents of a GPU's memory as convolutions there keep them: channels last, with zeros round the tensor (native/conv.h). */
 export interface ChannelsLast {
@@ -71,8 +72,7 @@ export class Storage {
   private static inArray(size: number, dtype: DType, op: string, zeroed: boolean): Storage {
     const { array: ArrayType, bytes } = DTYPES[dtype];
     try {
-      const buffer = zeroed ? new ArrayBuffer(size * bytes) : Buffer.allocUnsafeSlow(size * bytes).buffer;
-      return new Storage(new ArrayType(buffer));
+      return new Storage(new ArrayType(memoryPool.take(size * bytes, zeroed)));
     } catch {
       throw new BackendError(`${op}: out of memory: ${size} elements of ${dtype} (${size * bytes} bytes) cannot be allocated`);
     }
@@ -195,6 +195,6 @@ export class Storage {
       array.dispose();
       for (const t of this.dependents ?? []) t[Symbol.dispose]();
       this.dependents = null;
-    } else if (!this.shared && this.readers === 0 && array.buffer instanceof ArrayBuffer) native.release(array.buffer);
+    } else if (!this.shared && this.readers === 0 && array.buffer instanceof ArrayBuffer) memoryPool.give(array.buffer);
   }
 }

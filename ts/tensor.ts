@@ -186,7 +186,7 @@ export class Tensor {
     return this.view();
   }
 
-  /** Frees the memory now, if no other tensor shares it; any later use is a DisposedError. Calling it twice is allowed. */
+  /** Gives up the memory, if no other tensor shares it, for other tensors to use; any later use is a DisposedError. Calling it twice is allowed. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;

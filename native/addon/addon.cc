@@ -3,13 +3,14 @@
 
 #include "../conv.h"
 #include "../device.h"
+#include "../large_pages.h"
 #include "bind.h"
 #include "device_memory.h"
 
 namespace partialconv {
 namespace {
 
-constexpr int kAbi = 3;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
+constexpr int kAbi = 4;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
 
 Napi::Value set_error_class(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).backend_error = Napi::Persistent(info[0].As<Napi::Function>());
@@ -61,6 +62,13 @@ Napi::Value release(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// For a buffer that was just made.
+Napi::Value large_pages(const Napi::CallbackInfo& info) {
+  auto buffer = info[0].As<Napi::ArrayBuffer>();
+  prefer_large_pages(buffer.Data(), buffer.ByteLength());
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -80,6 +88,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("setSimd", Napi::Function::New(env, set_simd, "setSimd"));
   exports.Set("setAllowTF32", Napi::Function::New(env, set_tf32, "setAllowTF32"));
   exports.Set("release", Napi::Function::New(env, release, "release"));
+  exports.Set("preferLargePages", Napi::Function::New(env, large_pages, "preferLargePages"));
   export_device_memory(exports);
 
   bind<conv_pack_weight>(exports, "convPackWeight");
