@@ -48,17 +48,18 @@ export function useCudaAddon(path: string | null): void {
 }
 
 /** 0 for 'cuda', which is the first GPU. */
-const indexOf = (device: Device): number => Number(device.slice('cuda:'.length));
+const indexOf = (device: string): number => Number(device.slice('cuda:'.length));
+
+const nameOf = (index: number): Device => (index === 0 ? 'cuda' : `cuda:${index}`);
+const names = (count: number): Device[] => Array.from({ length: count }, (_, i) => nameOf(i));
 
 function checkCuda(device: string): Device {
   const { count, reason } = cuda();
-  const index = Number(device.slice('cuda:'.length));
-  if (index < count) return index === 0 ? 'cuda' : `cuda:${index}`;
+  const index = indexOf(device);
+  if (index < count) return nameOf(index);
   const why = count === 0 ? reason : `this machine has ${count} CUDA device${count === 1 ? '' : 's'} (${names(count).join(', ')})`;
   throw new DeviceError(`device: '${device}' is not available: ${why}${why.endsWith('.') ? '' : '.'} Use device: 'cpu'.`);
 }
-
-const names = (count: number): Device[] => Array.from({ length: count }, (_, i): Device => (i === 0 ? 'cuda' : `cuda:${i}`));
 
 /**
  * A validated device name; undefined and null mean 'cpu', 'cuda:0' is 'cuda'.

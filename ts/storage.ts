@@ -123,8 +123,8 @@ export class Storage {
   }
 
   /**
-   * The contents of an array as they are now, for an async op of several steps: later in-place changes and dispose() of this memory leave them, as
-   * does whoever else can write it (then they are a copy, which nothing is cached by).
+   * The contents of an array as they are now, for an async op of several steps: later in-place changes and dispose() of this memory
+   * leave them, as does whoever else can write it (then they are a copy, which nothing is cached by).
    * @returns the memory, and the function that ends its use
    */
   freeze(op: string): { storage: Storage; release: () => void } {

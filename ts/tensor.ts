@@ -220,17 +220,18 @@ function arrayOf(size: number, dtype: DType): TypedArray {
   return new ArrayType(size * lanes);
 }
 
-/** A new tensor for an op that writes all of it: until then its contents are whatever the memory held. */
-export function empty(shape: readonly number[], dtype: DType, device: Device = 'cpu', op = 'empty'): Tensor {
+function allocated(shape: readonly number[], dtype: DType, device: Device, op: string, zeroed: boolean): Tensor {
   const place = onHost(device) ? device : checkDevice(device);
-  return new Tensor(Storage.allocate(sizeOf(shape), dtype, op, false, place), shape, dtype, place);
+  return new Tensor(Storage.allocate(sizeOf(shape), dtype, op, zeroed, place), shape, dtype, place);
 }
 
+/** A new tensor for an op that writes all of it: until then its contents are whatever the memory held. */
+export const empty = (shape: readonly number[], dtype: DType, device: Device = 'cpu', op = 'empty'): Tensor =>
+  allocated(shape, dtype, device, op, false);
+
 /** A new tensor of zeros. */
-export function zeroed(shape: readonly number[], dtype: DType, device: Device = 'cpu', op = 'zeros'): Tensor {
-  const place = onHost(device) ? device : checkDevice(device);
-  return new Tensor(Storage.allocate(sizeOf(shape), dtype, op, true, place), shape, dtype, place);
-}
+export const zeroed = (shape: readonly number[], dtype: DType, device: Device = 'cpu', op = 'zeros'): Tensor =>
+  allocated(shape, dtype, device, op, true);
 
 /**
  * x on another device, without its history: a copy, or another handle on the same memory where the device is x's own.

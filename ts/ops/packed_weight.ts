@@ -19,7 +19,7 @@ interface Packed {
 const cache = new WeakMap<Storage, Packed[]>();
 const MOST_LAYOUTS = 4; // forward, backward, and a second geometry of each
 
-/** Fields of the geometry that the packed layout depends on: c, o, kh, kw, strides, pads (which tap meets which phase), dilations, groups. */
+/** Fields of the geometry that the packed layout depends on: c, o, kernel, strides, pads (which tap meets which phase), dilations, groups. */
 const LAYOUT_FIELDS = [1, 4, 5, 6, 9, 10, 11, 12, 13, 14, 15];
 
 const sameLayout = (a: Fields, b: Fields): boolean => a === b || LAYOUT_FIELDS.every((i) => a[i] === b[i]);
@@ -35,7 +35,10 @@ function pack(g: Fields, pass: number, weight: Tensor, dtype: DType): Tensor {
   return packed;
 }
 
-/** The packed form of weight for a pass of geometry g on tensors of a dtype. It is kept while nobody can change the weight unseen, until its version rises. */
+/**
+ * The packed form of weight for a pass of geometry g on tensors of a dtype. It is kept while nobody can change the weight unseen,
+ * until its version rises.
+ */
 export function packedWeight(
   g: Fields,
   pass: typeof PASS_FORWARD | typeof PASS_BACKWARD_INPUT,
