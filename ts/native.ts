@@ -134,11 +134,12 @@ export interface Native {
       ...dtarget: Operand,
     ]
   ): void;
-  sgdStep(options: Fields, ...operands: [...param: Operand, ...grad: Operand, ...buffer: Operand]): void;
+  sgdStep(options: Fields, ...operands: [...param: Operand, ...grad: Operand, ...master: Operand, ...buffer: Operand]): void;
   adamStep(
     options: Fields,
-    ...operands: [...param: Operand, ...grad: Operand, ...mean: Operand, ...square: Operand, ...largest: Operand]
+    ...operands: [...param: Operand, ...grad: Operand, ...master: Operand, ...mean: Operand, ...square: Operand, ...largest: Operand]
   ): void;
+  unscale(factor: number, ...operands: [...x: Operand, ...y: Operand, ...found: Operand]): void;
   sumSquares(index: number, x: Buffer, xd: number, sums: Buffer, sd: number): void;
   normForward(p: Fields, eps: number, momentum: number, ...operands: NormForwardOperands): void;
   normBackward(p: Fields, ...operands: NormBackwardOperands): void;
@@ -194,7 +195,7 @@ export type MaskRatioArgs = [
   ...updated: [Buffer, number],
 ];
 
-const ABI = 3;
+const ABI = 4;
 
 function findRoot(from: string): string {
   for (let folder = from; ; folder = dirname(folder)) {

@@ -9,7 +9,7 @@
 namespace partialconv {
 namespace {
 
-constexpr int kAbi = 3;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
+constexpr int kAbi = 4;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
 
 Napi::Value set_error_class(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).backend_error = Napi::Persistent(info[0].As<Napi::Function>());
@@ -100,6 +100,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   bind<loss_backward>(exports, "lossBackward");
   bind<sgd_step>(exports, "sgdStep");
   bind<adam_step>(exports, "adamStep");
+  bind<unscale>(exports, "unscale");
   bind<sum_squares>(exports, "sumSquares");
   bind<norm_forward>(exports, "normForward");
   bind<norm_backward>(exports, "normBackward");

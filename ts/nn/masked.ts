@@ -1,7 +1,7 @@
 // Layers that put a mask onto x or take it off, and means over space. Source: masked_torch.
 import { DTYPES } from '../dtype';
 import { ShapeError } from '../errors';
-import { cast } from '../ops/elementwise';
+import { cast } from '../ops/cast';
 import { castTo } from '../ops/kernels';
 import { applyMask, selectValid, unMask } from '../ops/mask_apply';
 import { checkEps } from '../ops/norm';

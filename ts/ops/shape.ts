@@ -5,7 +5,7 @@ import { checkDevice, type Device, looksLikeDevice } from '../device';
 import { type DType, isDType, promote } from '../dtype';
 import { DeviceError, DTypeError, ShapeError } from '../errors';
 import { checkShape, checkTensor, describe, empty, formatShape, sizeOf, type Tensor, transferred, zeroed } from '../tensor';
-import { cast } from './elementwise';
+import { cast } from './cast';
 import { castTo, checkDim, copyOf, copyView, denseStrides, expandTo, gather, sumTo } from './kernels';
 
 /** x under another shape, on the same memory. */
