@@ -63,7 +63,10 @@ function unary(op: UnaryName, given: Tensor): Tensor {
   const { saves, kernel } = UNARY_GRADIENTS[op];
   return record(op, y, [x], [saves === 'x' ? x : y], (g, _, [saved]) => {
     const { dtype } = saved as Tensor;
-    return [binaryKernel(op, kernel, saved as Tensor, castTo(g, dtype, op))]; // |x| of a complex x has a real gradient
+    const wide = castTo(g, dtype, op); // |x| of a complex x has a real gradient
+    const gradient = binaryKernel(op, kernel, saved as Tensor, wide);
+    if (wide !== g) wide.dispose();
+    return [gradient];
   });
 }
 
