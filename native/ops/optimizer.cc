@@ -36,36 +36,50 @@ struct Parameter {
   T* param;
   C* master;  // or null
 
-  explicit Parameter(Span param, Span master) : param(param.as<T>()), master(master.as<C>()) {}
+  Parameter(Span param, Span master) : param(param.as<T>()), master(master.as<C>()) {}
 
+  template <bool kMaster>
   HOST_DEVICE C get(int64_t i) const {
-    if constexpr (!std::is_same_v<T, C>) {
-      if (master != nullptr && store<T>(master[i]).bits == param[i].bits) return master[i];
-    }
-    return load(param[i]);
+    const C own = load(param[i]);
+    if constexpr (kMaster) return store<T>(master[i]).bits == param[i].bits ? master[i] : own;
+    else return own;
   }
 
+  template <bool kMaster>
   HOST_DEVICE void set(int64_t i, C value) const {
-    if constexpr (!std::is_same_v<T, C>) {
-      if (master != nullptr) master[i] = value;
-    }
+    if constexpr (kMaster) master[i] = value;
     param[i] = store<T>(value);
   }
 };
 
-// The gradient of a parameter of type T, in that type or the one of arithmetic.
+// The gradient of a parameter of type T, in that type or (wide) the one of arithmetic.
 template <class T>
 struct Gradient {
   const void* data;
   bool wide;
 
-  explicit Gradient(Span grad, Span param) : data(grad.data), wide(grad.dtype != param.dtype) {}
+  Gradient(Span grad, Span param) : data(grad.data), wide(grad.dtype != param.dtype) {}
 
+  template <bool kWide>
   HOST_DEVICE Compute<T> get(int64_t i) const {
+    if constexpr (kWide) return static_cast<const Compute<T>*>(data)[i];
+    else return load(static_cast<const T*>(data)[i]);
+  }
+};
+
+// A kernel's step over a run: a loop for each form that the operands have, since one that asks at every element is not vectorised.
+template <class T, class Kernel>
+struct Step {
+  Kernel kernel;
+
+  HOST_DEVICE void operator()(int64_t run) const {
+    const Range range = range_of(run, kernel.size);
     if constexpr (!std::is_same_v<T, Compute<T>>) {
-      if (wide) return static_cast<const Compute<T>*>(data)[i];
+      const bool wide = kernel.grad.wide;
+      if (kernel.param.master != nullptr) return wide ? kernel.template step<true, true>(range) : kernel.template step<true, false>(range);
+      if (wide) return kernel.template step<false, true>(range);
     }
-    return load(static_cast<const T*>(data)[i]);
+    kernel.template step<false, false>(range);
   }
 };
 
@@ -82,17 +96,17 @@ struct SgdKernel {
   int64_t size;
   C negative_lr, momentum, share, weight_decay;  // share: 1 - dampening
 
-  HOST_DEVICE void operator()(int64_t run) const {
-    const Range range = range_of(run, size);
+  template <bool kMaster, bool kWide>
+  HOST_DEVICE void step(Range range) const {
     for (int64_t i = range.begin; i < range.end; ++i) {
-      const C p = param.get(i), plain = grad.get(i);
+      const C p = param.template get<kMaster>(i), plain = grad.template get<kWide>(i);
       C g = kDecays ? fused(weight_decay, p, plain) : plain;
       if constexpr (kVelocity != Velocity::kNone) {
         const C b = kVelocity == Velocity::kFirst ? g : fused(share, g, momentum * buffer[i]);
         buffer[i] = b;
         g = kNesterov ? fused(momentum, b, g) : b;
       }
-      param.set(i, fused(negative_lr, g, p));
+      param.template set<kMaster>(i, fused(negative_lr, g, p));
     }
   }
 };
@@ -114,10 +128,10 @@ struct AdamKernel {
   C beta2, share2;             // share2: 1 - beta2
   C negative_step, root, eps;  // root: sqrt(c2)
 
-  HOST_DEVICE void operator()(int64_t run) const {
-    const Range range = range_of(run, size);
+  template <bool kMaster, bool kWide>
+  HOST_DEVICE void step(Range range) const {
     for (int64_t i = range.begin; i < range.end; ++i) {
-      const C p = keep * param.get(i), plain = grad.get(i);
+      const C p = keep * param.template get<kMaster>(i), plain = grad.template get<kWide>(i);
       const C g = kDecays ? fused(weight_decay, p, plain) : plain;
       const C m = lerp(mean[i], g);
       C v = fused(share2 * g, g, beta2 * square[i]);
@@ -127,7 +141,7 @@ struct AdamKernel {
         v = v > largest[i] || v != v ? v : largest[i];
         largest[i] = v;
       }
-      param.set(i, p + negative_step * m / (std::sqrt(v) / root + eps));
+      param.template set<kMaster>(i, p + negative_step * m / (std::sqrt(v) / root + eps));
     }
   }
 
@@ -148,9 +162,11 @@ void each_float(DType dtype, F&& f) {
   });
 }
 
-template <class Kernel>
+inline int64_t runs_of(int64_t size) { return (size + kRun - 1) / kRun; }
+
+template <class T, class Kernel>
 void run_step(Context& context, const Kernel& kernel) {
-  each_run(context, (kernel.size + kRun - 1) / kRun, kRun, kernel);
+  each_run(context, runs_of(kernel.size), kRun, Step<T, Kernel>{kernel});
 }
 
 // y = factor x, and found = 1 if an x is not finite.
@@ -221,9 +237,9 @@ void sgd_step(Context& context, const SgdOptions& o, Span param, Span grad, Span
     each_float(param.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
       using C = Compute<T>;
-      run_step(context,
-               SgdKernel<T, kVelocity, kNesterov, kDecays>{Parameter<T>(param, master), Gradient<T>(grad, param), buffer.as<C>(),
-                                                           param.size, C(-o.lr), C(o.momentum), C(1 - o.dampening), C(o.weight_decay)});
+      run_step<T>(context,
+                  SgdKernel<T, kVelocity, kNesterov, kDecays>{Parameter<T>(param, master), Gradient<T>(grad, param), buffer.as<C>(),
+                                                              param.size, C(-o.lr), C(o.momentum), C(1 - o.dampening), C(o.weight_decay)});
     });
   };
   const auto with_decay = [&]<Velocity kVelocity, bool kNesterov> {
@@ -247,9 +263,9 @@ void adam_step(Context& context, const AdamOptions& o, Span param, Span grad, Sp
     each_float(param.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
       using C = Compute<T>;
-      run_step(context, AdamKernel<T, kLargest, kDecays>{Parameter<T>(param, master), Gradient<T>(grad, param), mean.as<C>(),
-                                                         square.as<C>(), largest.as<C>(), param.size, C(keep), C(o.weight_decay),
-                                                         C(1 - o.beta1), C(o.beta2), C(1 - o.beta2), C(-step_size), C(root), C(o.eps)});
+      run_step<T>(context, AdamKernel<T, kLargest, kDecays>{Parameter<T>(param, master), Gradient<T>(grad, param), mean.as<C>(),
+                                                            square.as<C>(), largest.as<C>(), param.size, C(keep), C(o.weight_decay),
+                                                            C(1 - o.beta1), C(o.beta2), C(1 - o.beta2), C(-step_size), C(root), C(o.eps)});
     });
   };
   const bool decays = o.decoupled == 0 && o.weight_decay != 0;
@@ -262,7 +278,7 @@ void unscale(Context& context, double factor, Span x, Span y, Span found) {
     using X = typename decltype(tag)::type;
     using C = Compute<X>;
     const auto run = [&]<class Y>(TypeTag<Y>) {
-      run_step(context, UnscaleKernel<X, Y>{x.as<const X>(), y.as<Y>(), found.as<int32_t>(), x.size, C(factor)});
+      each_run(context, runs_of(x.size), kRun, UnscaleKernel<X, Y>{x.as<const X>(), y.as<Y>(), found.as<int32_t>(), x.size, C(factor)});
     };
     if (y.dtype == x.dtype) run(TypeTag<X>{});
     else run(TypeTag<C>{});

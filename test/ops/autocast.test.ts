@@ -10,6 +10,7 @@ import {
   type DType,
   InstanceNorm1d,
   l1Loss,
+  MaskedSpatialMean,
   maskedConv1d,
   maskedMseLoss,
   mseLoss,
@@ -81,6 +82,7 @@ describe('the dtypes of autocast', () => {
         const [y, updated] = partialConv1d(x, m, w, b, { returnMask: true });
         const [z, scale] = maskedConv1d(x, m, w, b) as [Tensor, Tensor];
         expect([y, updated, z, scale].map((t) => t.dtype)).to.deep.equal([dtype, 'float32', dtype, 'float32']);
+        expect(new MaskedSpatialMean().forward(y, updated).map((t) => t?.dtype)).to.deep.equal([dtype, 'float32']);
         // The mask of a masked convolution comes from the weight before it is rounded.
         expectSame(
           scale,

@@ -110,6 +110,9 @@ export function autocastNarrow(op: string, x: Tensor, weight: Tensor, run: (x: T
 /** x as autocast() has it for an op that it runs in float32. */
 export const autocastWide = <V>(x: V): V => (context().autocast !== null && is16Bit(x) ? (cast(x, 'float32') as V) : x);
 
+/** The dtype of a mask that an op without steps returns beside x: in autocast() not of x's 16 bits. */
+export const autocastMaskDtype = (x: Tensor): DType => (context().autocast === null ? x.dtype : DTYPES[x.dtype].accumulator);
+
 /** True inside autocast() where x is of 16 bits and one of the others is float32. */
 export const mixesInAutocast = (x: Tensor, others: readonly (Tensor | null | undefined)[]): boolean =>
   context().autocast !== null && is16Bit(x) && others.some((t) => t?.dtype === 'float32');
