@@ -193,9 +193,12 @@ void loss_backward(Context&, LossOp, LossReduction, const MaskLayout&, Span x, S
                    Span dtarget);
 
 // ops/optimizer.cc: one step in place, of real dtypes (a complex parameter is handed over as its real view). The state is float32 for
-// 16-bit parameters, else of the parameter's dtype; buffer (momentum) and largest (AMSGrad) may be empty. sum_squares writes sums[index].
-void sgd_step(Context&, const SgdOptions&, Span param, Span grad, Span buffer);
-void adam_step(Context&, const AdamOptions&, Span param, Span grad, Span mean, Span square, Span largest);
+// 16-bit parameters, else of the parameter's dtype; a gradient is of either. master (of 16-bit parameters), buffer (momentum) and largest
+// (AMSGrad) may be empty. unscale sets y = factor x, which may be x, or float32 beside a 16-bit x; and found (int32, one element) to 1 if
+// an x is not finite. sum_squares writes sums[index].
+void sgd_step(Context&, const SgdOptions&, Span param, Span grad, Span master, Span buffer);
+void adam_step(Context&, const AdamOptions&, Span param, Span grad, Span master, Span mean, Span square, Span largest);
+void unscale(Context&, double factor, Span x, Span y, Span found);
 void sum_squares(Context&, int64_t index, Span x, Span sums);
 
 // ops/norm.cc: statistics (float64 [groups, 4]) is what the backward pass takes again. weight, bias and mask may be empty, and so may the

@@ -14,9 +14,9 @@ const WITHOUT_GRADIENT: Readonly<Record<string, readonly string[]>> = {
   'makes tensors': ['arange', 'fromBuffer', 'full', 'ones', 'onesLike', 'rand', 'randn', 'tensor', 'zeros', 'zerosLike'],
   'gives masks, which have no gradient': ['maskFromNaN', 'maskRatio'],
   'gives no tensor': ['devices', 'getNumThreads', 'hasCuda', 'info', 'manualSeed', 'setAllowTF32', 'setNumThreads', 'summary'],
-  'runs or changes what others record': ['noGrad', 'tidy', 'valueAndGrad', 'clipGradNorm'],
+  'runs or changes what others record': ['autocast', 'noGrad', 'tidy', 'valueAndGrad', 'clipGradNorm'],
   'is a base class': ['Module', 'Optimizer', 'Schedule', 'Tensor'],
-  'changes parameters': ['SGD', 'Adam', 'AdamW', 'StepLR', 'CosineAnnealingLR'],
+  'changes parameters': ['SGD', 'Adam', 'AdamW', 'GradScaler', 'StepLR', 'CosineAnnealingLR'],
   'is an error': ['BackendError', 'DTypeError', 'DeviceError', 'DisposedError', 'ShapeError'],
 };
 

@@ -1,15 +1,22 @@
-// What holds for the code inside a callback: whether gradients are recorded, and which tensors tidy() will free.
+// What holds for the code inside a callback: whether gradients are recorded, which tensors tidy() will free, what autocast() computes in.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe } from './describe';
 import { DTypeError } from './errors';
+
+/** The inside of an autocast() (ts/ops/autocast.ts). */
+export interface AutocastRegion {
+  readonly dtype: 'float16' | 'bfloat16';
+}
 
 export interface Context {
   readonly recording: boolean;
   /** Collects the tensors made inside the innermost tidy(). */
   readonly scope: Set<Disposable> | null;
+  /** null where ops compute in the dtypes of their operands. */
+  readonly autocast: AutocastRegion | null;
 }
 
-const TOP: Context = { recording: true, scope: null };
+const TOP: Context = { recording: true, scope: null, autocast: null };
 const storage = new AsyncLocalStorage<Context>();
 let current: Context = TOP;
 let asyncContexts = 0;
@@ -43,8 +50,35 @@ export function withContext<T>(change: Partial<Context>, fn: () => T): T {
   }
 }
 
-/** Runs fn so that what it makes survives any tidy() around and records no gradient: for values that are kept. */
-export const untracked = <T>(fn: () => T): T => withContext({ scope: null, recording: false }, fn);
+/**
+ * Runs fn so that what it makes survives any tidy() around, records no gradient and has its operands' dtypes: for values that are kept.
+ */
+export const untracked = <T>(fn: () => T): T => withContext({ scope: null, recording: false, autocast: null }, fn);
+
+/** Calls end() when fn's result is there, a promise's too; or when it failed. */
+export function atEnd<T>(fn: () => T, end: (result: unknown) => void): T {
+  let result: T;
+  try {
+    result = fn();
+  } catch (error) {
+    end(undefined);
+    throw error;
+  }
+  if (!(result instanceof Promise)) {
+    end(result);
+    return result;
+  }
+  return result.then(
+    (value) => {
+      end(value);
+      return value;
+    },
+    (error) => {
+      end(undefined);
+      throw error;
+    },
+  ) as T;
+}
 
 /**
  * Runs fn and frees every tensor made inside, except those that it returns (alone, or in arrays, plain objects, and the values of
@@ -63,27 +97,7 @@ export function tidy<T>(fn: () => T): T {
       else outer?.add(t);
     }
   };
-  let result: T;
-  try {
-    result = withContext({ scope }, fn);
-  } catch (error) {
-    end(undefined);
-    throw error;
-  }
-  if (result instanceof Promise) {
-    return result.then(
-      (value) => {
-        end(value);
-        return value;
-      },
-      (error) => {
-        end(undefined);
-        throw error;
-      },
-    ) as T;
-  }
-  end(result);
-  return result;
+  return atEnd(() => withContext({ scope }, fn), end);
 }
 
 /** Puts those of a result that are in scope into `into`, with the containers passed on the way. */

@@ -42,11 +42,13 @@ export { type Layer, MaskedSequential, Sequential } from './nn/sequential';
 export { summary } from './nn/summary';
 export { MaskedUnshuffle1d, MaskedUnshuffle2d, Unshuffle1d, Unshuffle2d } from './nn/unshuffle';
 export { Upsample1d, Upsample2d } from './nn/upsample';
+export { type AutocastDType, autocast } from './ops/autocast';
+export { cast } from './ops/cast';
 export { complex } from './ops/complex';
 export { conv1d, conv2d } from './ops/conv';
 export type { ConvOptions, PaddingMode } from './ops/conv_geometry';
 export { defineOp, type OpCall, type OpDefinition } from './ops/define_op';
-export { abs, add, cast, div, exp, log, maskFromNaN, mul, neg, pow, relu, sigmoid, sqrt, sub, tanh } from './ops/elementwise';
+export { abs, add, div, exp, log, maskFromNaN, mul, neg, pow, relu, sigmoid, sqrt, sub, tanh } from './ops/elementwise';
 export { valueAndGrad } from './ops/gradients';
 export { type LossOptions, l1Loss, maskedL1Loss, maskedMseLoss, mseLoss, type Reduction } from './ops/loss';
 export { applyMask, unMask } from './ops/mask_apply';
@@ -62,7 +64,15 @@ export { type ResizeOptions, resize1d, resize2d } from './ops/resize';
 export { clone, concat, expand, flatten, permute, reshape, slice, squeeze, to, transpose, unsqueeze } from './ops/shape';
 export { Adam, type AdamOptions, AdamW } from './optim/adam';
 export { clipGradNorm } from './optim/clip';
-export { type GroupOptions, Optimizer, type OptimizerState, type ParameterGroup, type ParameterList } from './optim/optimizer';
+export { GradScaler, type GradScalerOptions, type GradScalerState } from './optim/grad_scaler';
+export {
+  type CommonOptions,
+  type GroupOptions,
+  Optimizer,
+  type OptimizerState,
+  type ParameterGroup,
+  type ParameterList,
+} from './optim/optimizer';
 export { CosineAnnealingLR, Schedule, type Scheduled, type ScheduleState, StepLR } from './optim/schedule';
 export { SGD, type SgdOptions } from './optim/sgd';
 export { manualSeed } from './random';

@@ -136,11 +136,12 @@ export interface Native {
       ...dtarget: Operand,
     ]
   ): void;
-  sgdStep(options: Fields, ...operands: [...param: Operand, ...grad: Operand, ...buffer: Operand]): void;
+  sgdStep(options: Fields, ...operands: [...param: Operand, ...grad: Operand, ...master: Operand, ...buffer: Operand]): void;
   adamStep(
     options: Fields,
-    ...operands: [...param: Operand, ...grad: Operand, ...mean: Operand, ...square: Operand, ...largest: Operand]
+    ...operands: [...param: Operand, ...grad: Operand, ...master: Operand, ...mean: Operand, ...square: Operand, ...largest: Operand]
   ): void;
+  unscale(factor: number, ...operands: [...x: Operand, ...y: Operand, ...found: Operand]): void;
   sumSquares(index: number, x: Buffer, xd: number, sums: Buffer, sd: number): void;
   normForward(p: Fields, eps: number, momentum: number, ...operands: NormForwardOperands): void;
   normBackward(p: Fields, ...operands: NormBackwardOperands): void;

@@ -109,6 +109,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   bind<loss_backward>(exports, "lossBackward");
   bind<sgd_step>(exports, "sgdStep");
   bind<adam_step>(exports, "adamStep");
+  bind<unscale>(exports, "unscale");
   bind<sum_squares>(exports, "sumSquares");
   bind<norm_forward>(exports, "normForward");
   bind<norm_backward>(exports, "normBackward");

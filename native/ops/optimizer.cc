@@ -1,4 +1,5 @@
-// One step of an optimizer on one tensor, in one pass, in PyTorch's order of operations. Arithmetic on 16-bit floats is in float.
+// One step of an optimizer on one tensor, in one pass, in PyTorch's order of operations, and what goes before it: unscaled gradients and
+// their norm. Arithmetic on 16-bit floats is in float.
 #include <cmath>
 
 #include "../device.h"
@@ -27,6 +28,61 @@ HOST_DEVICE inline Range range_of(int64_t run, int64_t size) {
   return {begin, size - begin < kRun ? size : begin + kRun};
 }
 
+// A parameter that a step changes. One of 16 bits may have a master copy in float, which is what the step goes on from. Where that does not
+// round to the parameter, somebody else has set the parameter since (at first: whoever made it), and its value counts.
+template <class T>
+struct Parameter {
+  using C = Compute<T>;
+  T* param;
+  C* master;  // or null
+
+  Parameter(Span param, Span master) : param(param.as<T>()), master(master.as<C>()) {}
+
+  template <bool kMaster>
+  HOST_DEVICE C get(int64_t i) const {
+    const C own = load(param[i]);
+    if constexpr (kMaster) return store<T>(master[i]).bits == param[i].bits ? master[i] : own;
+    else return own;
+  }
+
+  template <bool kMaster>
+  HOST_DEVICE void set(int64_t i, C value) const {
+    if constexpr (kMaster) master[i] = value;
+    param[i] = store<T>(value);
+  }
+};
+
+// The gradient of a parameter of type T, in that type or (wide) the one of arithmetic.
+template <class T>
+struct Gradient {
+  const void* data;
+  bool wide;
+
+  Gradient(Span grad, Span param) : data(grad.data), wide(grad.dtype != param.dtype) {}
+
+  template <bool kWide>
+  HOST_DEVICE Compute<T> get(int64_t i) const {
+    if constexpr (kWide) return static_cast<const Compute<T>*>(data)[i];
+    else return load(static_cast<const T*>(data)[i]);
+  }
+};
+
+// A kernel's step over a run: a loop for each form that the operands have, since one that asks at every element is not vectorised.
+template <class T, class Kernel>
+struct Step {
+  Kernel kernel;
+
+  HOST_DEVICE void operator()(int64_t run) const {
+    const Range range = range_of(run, kernel.size);
+    if constexpr (!std::is_same_v<T, Compute<T>>) {
+      const bool wide = kernel.grad.wide;
+      if (kernel.param.master != nullptr) return wide ? kernel.template step<true, true>(range) : kernel.template step<true, false>(range);
+      if (wide) return kernel.template step<false, true>(range);
+    }
+    kernel.template step<false, false>(range);
+  }
+};
+
 // What SGD does with its velocity: none, the first step that fills it, or a later one.
 enum class Velocity { kNone, kFirst, kLater };
 
@@ -34,23 +90,23 @@ enum class Velocity { kNone, kFirst, kLater };
 template <class T, Velocity kVelocity, bool kNesterov, bool kDecays>
 struct SgdKernel {
   using C = Compute<T>;
-  T* param;
-  const T* grad;
+  Parameter<T> param;
+  Gradient<T> grad;
   C* buffer;
   int64_t size;
   C negative_lr, momentum, share, weight_decay;  // share: 1 - dampening
 
-  HOST_DEVICE void operator()(int64_t run) const {
-    const Range range = range_of(run, size);
+  template <bool kMaster, bool kWide>
+  HOST_DEVICE void step(Range range) const {
     for (int64_t i = range.begin; i < range.end; ++i) {
-      const C p = load(param[i]), plain = load(grad[i]);
+      const C p = param.template get<kMaster>(i), plain = grad.template get<kWide>(i);
       C g = kDecays ? fused(weight_decay, p, plain) : plain;
       if constexpr (kVelocity != Velocity::kNone) {
         const C b = kVelocity == Velocity::kFirst ? g : fused(share, g, momentum * buffer[i]);
         buffer[i] = b;
         g = kNesterov ? fused(momentum, b, g) : b;
       }
-      param[i] = store<T>(fused(negative_lr, g, p));
+      param.template set<kMaster>(i, fused(negative_lr, g, p));
     }
   }
 };
@@ -60,8 +116,8 @@ struct SgdKernel {
 template <class T, bool kLargest, bool kDecays>
 struct AdamKernel {
   using C = Compute<T>;
-  T* param;
-  const T* grad;
+  Parameter<T> param;
+  Gradient<T> grad;
   C* mean;
   C* square;
   C* largest;
@@ -72,10 +128,10 @@ struct AdamKernel {
   C beta2, share2;             // share2: 1 - beta2
   C negative_step, root, eps;  // root: sqrt(c2)
 
-  HOST_DEVICE void operator()(int64_t run) const {
-    const Range range = range_of(run, size);
+  template <bool kMaster, bool kWide>
+  HOST_DEVICE void step(Range range) const {
     for (int64_t i = range.begin; i < range.end; ++i) {
-      const C p = keep * load(param[i]), plain = load(grad[i]);
+      const C p = keep * param.template get<kMaster>(i), plain = grad.template get<kWide>(i);
       const C g = kDecays ? fused(weight_decay, p, plain) : plain;
       const C m = lerp(mean[i], g);
       C v = fused(share2 * g, g, beta2 * square[i]);
@@ -85,7 +141,7 @@ struct AdamKernel {
         v = v > largest[i] || v != v ? v : largest[i];
         largest[i] = v;
       }
-      param[i] = store<T>(p + negative_step * m / (std::sqrt(v) / root + eps));
+      param.template set<kMaster>(i, p + negative_step * m / (std::sqrt(v) / root + eps));
     }
   }
 
@@ -106,10 +162,39 @@ void each_float(DType dtype, F&& f) {
   });
 }
 
-template <class Kernel>
+inline int64_t runs_of(int64_t size) { return (size + kRun - 1) / kRun; }
+
+template <class T, class Kernel>
 void run_step(Context& context, const Kernel& kernel) {
-  each_run(context, (kernel.size + kRun - 1) / kRun, kRun, kernel);
+  each_run(context, runs_of(kernel.size), kRun, Step<T, Kernel>{kernel});
 }
+
+// y = factor x, and found = 1 if an x is not finite.
+template <class X, class Y>
+struct UnscaleKernel {
+  const X* x;
+  Y* y;
+  int32_t* found;
+  int64_t size;
+  Compute<X> factor;
+
+  HOST_DEVICE void operator()(int64_t run) const {
+    const Range range = range_of(run, size);
+    bool bad = false;
+    for (int64_t i = range.begin; i < range.end; ++i) {
+      const Compute<X> v = load(x[i]);
+      bad |= !(v - v == 0);
+      y[i] = store<Y>(factor * v);
+    }
+    if (bad) mark();
+  }
+
+  // Several threads may, with the same value.
+  HOST_DEVICE void mark() const {
+    if constexpr (kHostMemory) __atomic_store_n(found, 1, __ATOMIC_RELAXED);
+    else *found = 1;
+  }
+};
 
 struct Put {
   const double* from;
@@ -147,13 +232,14 @@ struct SumSquares {
 
 }  // namespace
 
-void sgd_step(Context& context, const SgdOptions& o, Span param, Span grad, Span buffer) {
+void sgd_step(Context& context, const SgdOptions& o, Span param, Span grad, Span master, Span buffer) {
   const auto run = [&]<Velocity kVelocity, bool kNesterov, bool kDecays> {
     each_float(param.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
       using C = Compute<T>;
-      run_step(context, SgdKernel<T, kVelocity, kNesterov, kDecays>{param.as<T>(), grad.as<const T>(), buffer.as<C>(), param.size, C(-o.lr),
-                                                                    C(o.momentum), C(1 - o.dampening), C(o.weight_decay)});
+      run_step<T>(context,
+                  SgdKernel<T, kVelocity, kNesterov, kDecays>{Parameter<T>(param, master), Gradient<T>(grad, param), buffer.as<C>(),
+                                                              param.size, C(-o.lr), C(o.momentum), C(1 - o.dampening), C(o.weight_decay)});
     });
   };
   const auto with_decay = [&]<Velocity kVelocity, bool kNesterov> {
@@ -169,7 +255,7 @@ void sgd_step(Context& context, const SgdOptions& o, Span param, Span grad, Span
   else with_velocity.template operator()<Velocity::kLater>();
 }
 
-void adam_step(Context& context, const AdamOptions& o, Span param, Span grad, Span mean, Span square, Span largest) {
+void adam_step(Context& context, const AdamOptions& o, Span param, Span grad, Span master, Span mean, Span square, Span largest) {
   const double step_size = o.lr / (1 - std::pow(o.beta1, o.step));
   const double root = std::sqrt(1 - std::pow(o.beta2, o.step));
   const double keep = o.decoupled != 0 ? 1 - o.lr * o.weight_decay : 1;
@@ -177,14 +263,26 @@ void adam_step(Context& context, const AdamOptions& o, Span param, Span grad, Sp
     each_float(param.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
       using C = Compute<T>;
-      run_step(context, AdamKernel<T, kLargest, kDecays>{param.as<T>(), grad.as<const T>(), mean.as<C>(), square.as<C>(), largest.as<C>(),
-                                                         param.size, C(keep), C(o.weight_decay), C(1 - o.beta1), C(o.beta2), C(1 - o.beta2),
-                                                         C(-step_size), C(root), C(o.eps)});
+      run_step<T>(context, AdamKernel<T, kLargest, kDecays>{Parameter<T>(param, master), Gradient<T>(grad, param), mean.as<C>(),
+                                                            square.as<C>(), largest.as<C>(), param.size, C(keep), C(o.weight_decay),
+                                                            C(1 - o.beta1), C(o.beta2), C(1 - o.beta2), C(-step_size), C(root), C(o.eps)});
     });
   };
   const bool decays = o.decoupled == 0 && o.weight_decay != 0;
   if (largest) decays ? run.template operator()<true, true>() : run.template operator()<true, false>();
   else decays ? run.template operator()<false, true>() : run.template operator()<false, false>();
+}
+
+void unscale(Context& context, double factor, Span x, Span y, Span found) {
+  each_float(x.dtype, [&](auto tag) {
+    using X = typename decltype(tag)::type;
+    using C = Compute<X>;
+    const auto run = [&]<class Y>(TypeTag<Y>) {
+      each_run(context, runs_of(x.size), kRun, UnscaleKernel<X, Y>{x.as<const X>(), y.as<Y>(), found.as<int32_t>(), x.size, C(factor)});
+    };
+    if (y.dtype == x.dtype) run(TypeTag<X>{});
+    else run(TypeTag<C>{});
+  });
 }
 
 void sum_squares(Context& context, int64_t index, Span x, Span sums) {

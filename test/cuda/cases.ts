@@ -1,5 +1,6 @@
 // What the gradient cases do not have: the functions on 'cuda' that compute no gradient, and dtypes without one.
 
+import { expect } from 'chai';
 import type { Device, DType, Tensor } from '../../ts';
 import * as api from '../../ts';
 import { DTYPES } from '../../ts/dtype';
@@ -84,6 +85,27 @@ export const CUDA_CASES: Readonly<Record<string, readonly Make[]>> = {
     api.clipGradNorm(p, 0.5);
     return p.grad;
   }) as readonly Make[],
+  autocast: (['float16', 'bfloat16'] as const).flatMap((dtype) => [
+    ...autocastConvolutions(dtype, (x, w, b) => api.conv1d(x, w, b, { padding: 1 })),
+    ...autocastConvolutions(dtype, (x, w, b) => api.partialConv1d(x, mask(2, 1, 40), w, b, { padding: 1, returnMask: true })),
+    ...autocastConvolutions(dtype, (x, w, b) => api.maskedConv1d(x, mask(2, 1, 40), w, b, { padding: 1 })),
+    () => api.autocast(dtype, () => [fine([5], dtype).abs().log(), fine([5], dtype).sum(), fine([5], dtype).pow(2)]),
+    () => api.autocast(dtype, () => api.batchNorm(fine([3, 4, 5], dtype), { weight: fine([4]), bias: fine([4]) })),
+    () => api.autocast(dtype, () => api.prelu(fine([3, 4, 5]), fine([4]))),
+  ]),
+  GradScaler: [false, true].map((overflow) => () => {
+    const parameters = (['float32', 'float16', 'bfloat16', 'float64', 'complex64'] as const).map((dtype) => fine([3, 5], dtype));
+    const scaler = new api.GradScaler({ initScale: 1024 });
+    const optimizer = new api.SGD(parameters, { lr: 0.1 });
+    for (const p of parameters) {
+      p.grad = fine([3, 5], p.dtype, 8);
+      if (overflow) p.grad.div_(0);
+    }
+    expect(scaler.step(optimizer)).to.equal(!overflow);
+    scaler.update();
+    expect(scaler.getScale()).to.equal(overflow ? 512 : 1024);
+    return [...parameters, ...parameters.map((p) => p.grad)];
+  }),
   SGD: [
     steps((p) => new api.SGD(p, { lr: 0.05 })),
     steps((p) => new api.SGD(p, { lr: 0.05, momentum: 0.9, nesterov: true, weightDecay: 0.1 })),
@@ -154,6 +176,23 @@ function wideConvolutions(f: (x: Tensor, w: Tensor, b: Tensor, options: api.Conv
         },
     ),
   );
+}
+
+/** In autocast(), with their gradients: those of float32 operands, in the 16 bits that they were computed in. */
+function autocastConvolutions(
+  dtype: api.AutocastDType,
+  f: (x: Tensor, w: Tensor, b: Tensor) => Tensor | readonly (Tensor | null)[],
+): Make[] {
+  return [
+    () => {
+      const inputs = [fine([2, 16, 40]), fine([12, 16, 3], 'float32', 4), fine([12], 'float32', 5)] as const;
+      for (const t of inputs) t.requiresGrad = true;
+      const results = [api.autocast(dtype, () => f(...inputs))].flat();
+      const [y] = results as [Tensor];
+      y.backward(fine(y.shape, dtype, 6));
+      return [y.detach(), ...results.slice(1), ...inputs.map((t) => t.grad && api.cast(t.grad, dtype))];
+    },
+  ];
 }
 
 /** Exported functions and classes that have nothing to compute on a device. */

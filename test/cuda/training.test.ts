@@ -2,21 +2,56 @@
 import { expect } from 'chai';
 import {
   Adam,
+  autocast,
   Conv1d,
+  clipGradNorm,
   type Device,
   type DType,
+  GradScaler,
   MaskedConv1d,
   manualSeed,
   maskedMseLoss,
   ones,
   PartialConv1d,
   Sequential,
+  SGD,
+  Tensor,
   tidy,
   zeros,
 } from '../../ts';
-import { toValues } from '../support/tensors';
+import { load } from '../goldens/load';
+import { forward, mixedRun, train as trainNet } from '../support/mixed_nets';
+import { onDevice, toValues } from '../support/tensors';
 import { batch, UNet } from '../training/unet';
-import { fake, needsFakeCuda } from './on_fake';
+import { counted, fake, needsFakeCuda } from './on_fake';
+
+/** The same in mixed precision: autocast, a GradScaler, and (of a 16-bit network) master copies of its parameters. */
+function trainMixed(device: Device, low: 'float16' | 'bfloat16', parameters: DType, steps: number, onStep?: (step: number) => void) {
+  manualSeed(7);
+  const net = new UNet().to(parameters).to(device);
+  const optimizer = new SGD(net.parameters(), { lr: 0.02, momentum: 0.9 });
+  const scaler = new GradScaler({ growthInterval: 3 });
+  const losses: number[] = [];
+  const scales: number[] = [];
+  for (let i = 0; i < steps; i++) {
+    tidy(() => {
+      const { x, observed, visible } = batch(i);
+      const [input, target, mask] = [x.to(device), observed.to(device), visible.to(device)];
+      optimizer.zeroGrad();
+      const loss = autocast(low, () => maskedMseLoss(net.forward(input, mask), input, target));
+      scaler.scale(loss).backward();
+      scaler.unscale(optimizer);
+      clipGradNorm(net.parameters(), 5);
+      scaler.step(optimizer);
+      scaler.update();
+      losses.push(loss.item());
+      scales.push(scaler.getScale());
+    });
+    onStep?.(i);
+  }
+  const masters = Object.values(optimizer.stateDict().state).map(({ master }) => (master instanceof Tensor ? master.dtype : null));
+  return { losses, scales, masters, parameters: net.parameters().map((p) => [...toValues(p).data]) };
+}
 
 /** Losses of a few steps, and what the parameters are then. */
 function train(device: Device, dtype: DType, steps: number, onStep?: (step: number) => void) {
@@ -59,6 +94,54 @@ describe("training on 'cuda'", () => {
       expect(cpu.losses.at(-1)).to.be.below(cpu.losses[0] as number);
     });
   }
+
+  for (const [low, parameters, tolerance] of [
+    ['bfloat16', 'float32', 0.02],
+    ['float16', 'float32', 0.005],
+    ['bfloat16', 'bfloat16', 0.02],
+    ['float16', 'float16', 0.005],
+  ] as const) {
+    it(`gives the CPU's losses, scales and parameters under autocast in ${low}, with parameters in ${parameters}`, () => {
+      const [gpu, cpu] = [trainMixed('cuda', low, parameters, 8), trainMixed('cpu', low, parameters, 8)];
+      expectAllClose(gpu.losses, cpu.losses, tolerance, 'losses');
+      expect(gpu.scales).to.deep.equal(cpu.scales);
+      for (const [k, values] of gpu.parameters.entries()) expectAllClose(values, cpu.parameters[k], tolerance, `parameter ${k}`);
+      expect(gpu.masters).to.deep.equal(gpu.masters.map(() => (parameters === 'float32' ? null : 'float32')));
+      expect(cpu.losses.at(-1)).to.be.below((cpu.losses[0] as number) / 2);
+      // Not what float32 gives, but near it.
+      const exact = train('cpu', 'float32', 1).losses[0] as number;
+      expect(gpu.losses[0]).to.not.equal(exact);
+      expect(gpu.losses[0]).to.be.closeTo(exact, 0.02 * exact);
+    });
+  }
+
+  it('gives PyTorch’s numbers under autocast', () => {
+    for (const golden of load('mixed').nets) {
+      const { net, dtype } = golden;
+      const losses = onDevice('cuda', () => trainNet(golden, dtype));
+      const bound = { float16: 2 ** -9, bfloat16: 2 ** -6 }[dtype] * (golden.training[0] as number);
+      expectAllClose(losses, golden.training, bound, `${net} in ${dtype}`);
+      const dtypes = onDevice('cuda', () => {
+        const { results, loss } = forward(golden, dtype, mixedRun(golden));
+        return [...results, loss].map((t) => t.dtype);
+      });
+      expect(dtypes).to.deep.equal(golden.dtypes);
+    }
+  });
+
+  it('waits for a step’s flag alone, and takes no new memory in a run of mixed precision', () => {
+    const p = ones([50], { device: 'cuda', requiresGrad: true });
+    const q = ones([70], { device: 'cuda', dtype: 'float16', requiresGrad: true });
+    const optimizer = new Adam([p, q]);
+    for (const t of [p, q]) t.grad = ones(t.shape, { device: 'cuda', dtype: t.dtype });
+    const scaler = new GradScaler();
+    expect(counted('waits', () => scaler.unscale(optimizer))).to.equal(0);
+    expect(counted('waits', () => scaler.step(optimizer))).to.equal(1);
+    expect(counted('waits', () => scaler.update())).to.equal(0);
+    const allocations: number[] = [];
+    trainMixed('cuda', 'float16', 'float32', 60, () => allocations.push(fake.get('allocations')));
+    expect(allocations.at(-1), String(allocations)).to.equal(allocations[20]);
+  });
 
   it('frees what caches of weights and masks no longer keep, without the garbage collector', () => {
     const net = new Sequential(new Conv1d(16, 16, 3, { padding: 1 }), new Conv1d(16, 16, 3)).to('cuda');

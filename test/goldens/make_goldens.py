@@ -6,7 +6,7 @@ import sys
 import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-NAMES = ["conv", "partial", "rng", "init_printed", "errors", "masked_layers", "conv_modern", "optim", "tensor"]
+NAMES = ["conv", "partial", "rng", "init_printed", "errors", "masked_layers", "conv_modern", "optim", "tensor", "mixed"]
 
 if __name__ == "__main__":
     import torch

@@ -4,7 +4,7 @@ import type { GeneratorKind } from './generate';
 
 export type FloatName = 'float32' | 'float64' | 'float16' | 'bfloat16' | 'complex64' | 'complex128';
 
-export type GoldenName = 'conv' | 'partial' | 'rng' | 'init_printed' | 'errors' | 'masked_layers' | 'conv_modern' | 'optim';
+export type GoldenName = 'conv' | 'partial' | 'rng' | 'init_printed' | 'errors' | 'masked_layers' | 'conv_modern' | 'optim' | 'mixed';
 
 /** Flat row-major numbers (complex interleaved) with a shape; NaN and infinities are spelled as strings. */
 export interface Packed {
@@ -184,6 +184,41 @@ export interface OptimCase {
   readonly rates?: number[];
 }
 
+/** A network under autocast. */
+export interface MixedNet {
+  readonly net: 'plain' | 'shared' | 'partial';
+  readonly dtype: 'float16' | 'bfloat16';
+  readonly x: number[];
+  readonly shapes: number[][];
+  readonly scales: number[];
+  readonly dtypes: string[];
+  readonly loss: number;
+  readonly y: Packed;
+  readonly dx: Numbers;
+  readonly gradients: Numbers[];
+  readonly training: number[];
+}
+export interface MixedFile {
+  readonly nets: readonly MixedNet[];
+  readonly scaler: {
+    readonly options: Readonly<Record<string, number>>;
+    readonly infinite: readonly number[];
+    readonly steps: readonly {
+      readonly step: number;
+      readonly norm: number | 'NaN' | 'Infinity';
+      readonly scale: number;
+      readonly growthTracker: number;
+      readonly parameters: Numbers[];
+    }[];
+  };
+  readonly master: readonly {
+    readonly optimizer: 'SGD' | 'Adam' | 'AdamW';
+    readonly options: Options;
+    readonly steps: number;
+    readonly parameters: Numbers;
+  }[];
+}
+
 export type Cases<T> = { readonly cases: T[] };
 export interface Files {
   conv: Cases<ConvCase>;
@@ -194,4 +229,5 @@ export interface Files {
   masked_layers: Cases<LayerCase>;
   conv_modern: Cases<LayerCase>;
   optim: Cases<OptimCase>;
+  mixed: MixedFile;
 }

@@ -1,7 +1,8 @@
-// The native steps of the optimizers against plain loops: sizes around a run, every dtype, AMSGrad, complex parameters, threads.
+// The native steps of the optimizers against plain loops: sizes around a run, every dtype, master copies, AMSGrad, complex, threads.
 import { expect } from 'chai';
-import { Adam, AdamW, clipGradNorm, type DType, SGD, setNumThreads, type Tensor } from '../../ts';
+import { Adam, AdamW, clipGradNorm, type DType, type GroupOptions, SGD, setNumThreads, type Tensor } from '../../ts';
 import type { AdamOptions } from '../../ts/optim/adam';
+import type { CommonOptions } from '../../ts/optim/optimizer';
 import type { SgdOptions } from '../../ts/optim/sgd';
 import { generate } from '../goldens/load';
 import { expectClose, expectSame, rounded, type Tolerance, toTensor, toValues } from '../support/tensors';
@@ -11,20 +12,27 @@ const SIZES = [1, 7, 2048, 4099];
 
 type Step = (p: number, g: number, i: number) => number;
 
-/** The parameter after STEPS steps of a plain float64 loop; the gradient of step k is generate('fine', 30 + k). */
-function reference(step: Step, size: number, decimals: (v: number) => number = (v) => v): Float64Array {
+const same = (v: number): number => v;
+
+/**
+ * The parameter after STEPS steps of a plain float64 loop; the gradient of step k is generate('fine', 30 + k). It and the first parameter
+ * have `decimals`, what a step leaves is `kept`.
+ */
+function reference(step: Step, size: number, decimals = same, kept = decimals): Float64Array {
   const p = generate('fine', 1, [size]).data.map(decimals);
   for (let k = 0; k < STEPS; k++) {
     const g = generate('fine', 30 + k, [size]).data.map(decimals);
-    for (let i = 0; i < size; i++) p[i] = decimals(step(p[i] as number, g[i] as number, i));
+    for (let i = 0; i < size; i++) p[i] = kept(step(p[i] as number, g[i] as number, i));
   }
   return p;
 }
 
-function run(make: (p: Tensor) => SGD | Adam | AdamW, shape: number[], dtype: DType): Tensor {
+type Make = (group: GroupOptions<CommonOptions>) => SGD | Adam | AdamW;
+
+function run(make: Make, shape: number[], dtype: DType, masterWeights = true): Tensor {
   const complex = dtype.startsWith('complex');
   const p = toTensor(generate('fine', 1, shape, complex), dtype, true);
-  const optimizer = make(p);
+  const optimizer = make({ params: [p], masterWeights });
   for (let k = 0; k < STEPS; k++) {
     p.grad = toTensor(generate('fine', 30 + k, shape, complex), dtype);
     optimizer.step();
@@ -65,7 +73,7 @@ function adam(o: Partial<AdamOptions>, decoupled: boolean): () => Step {
   };
 }
 
-const CASES: [string, (p: Tensor) => SGD | Adam | AdamW, () => Step][] = [
+const CASES: [string, Make, () => Step][] = [
   ['SGD', (p) => new SGD([p], { lr: 0.1 }), sgd({ lr: 0.1 })],
   ...(
     [
@@ -86,7 +94,7 @@ const CASES: [string, (p: Tensor) => SGD | Adam | AdamW, () => Step][] = [
   ]),
 ];
 
-// Five steps of a rounding or two each, of numbers up to 5; 16-bit parameters are rounded once a step.
+// Five steps of a rounding or two each, of numbers up to 5; without a master copy 16-bit parameters are rounded once a step.
 const TOLERANCES: Partial<Record<DType, Tolerance>> = {
   float32: { rtol: 0, atol: 2e-6 },
   float64: { rtol: 0, atol: 4e-15 },
@@ -101,7 +109,19 @@ describe('native optimizer steps', () => {
         for (const size of SIZES) {
           const decimals = dtype.endsWith('16') ? (v: number) => rounded(v, dtype) : undefined;
           const expected = reference(step(), size, decimals);
-          expectClose(run(make, [size], dtype), { shape: [size], data: expected }, tolerance, `${dtype} [${size}]`);
+          expectClose(run(make, [size], dtype, false), { shape: [size], data: expected }, tolerance, `${dtype} [${size}]`);
+        }
+      }
+    });
+
+    it(`${name} goes on from the master copy of a 16-bit parameter, and rounds that once`, () => {
+      for (const [dtype, rtol] of [
+        ['float16', 2 ** -11],
+        ['bfloat16', 2 ** -8],
+      ] as const) {
+        for (const size of SIZES) {
+          const expected = reference(step(), size, (v) => rounded(v, dtype), same);
+          expectClose(run(make, [size], dtype), { shape: [size], data: expected }, { rtol, atol: 3e-6 }, `${dtype} [${size}]`);
         }
       }
     });

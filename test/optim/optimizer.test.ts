@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import {
   Adam,
   AdamW,
+  type CommonOptions,
   Conv1d,
   clipGradNorm,
   manualSeed,
@@ -34,17 +35,18 @@ describe('optimizers', () => {
     expect(b.toArray()).to.deep.equal([3]);
   });
 
-  it('have PyTorch’s defaults', () => {
-    const options = (o: Optimizer<{ lr: number }>) => ({ ...o.paramGroups[0], params: undefined });
+  it('have PyTorch’s defaults, and master weights', () => {
+    const options = (o: Optimizer<CommonOptions>) => ({ ...o.paramGroups[0], params: undefined });
     expect(options(new SGD([leaf(1)]) as never)).to.deep.equal({
       lr: 0.001,
       momentum: 0,
       dampening: 0,
       nesterov: false,
       weightDecay: 0,
+      masterWeights: true,
       params: undefined,
     });
-    const adam = { lr: 0.001, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, amsgrad: false, params: undefined };
+    const adam = { lr: 0.001, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, amsgrad: false, masterWeights: true, params: undefined };
     expect(options(new Adam([leaf(1)]) as never)).to.deep.equal(adam);
     expect(options(new AdamW([leaf(1)]) as never)).to.deep.equal({ ...adam, weightDecay: 0.01 });
   });

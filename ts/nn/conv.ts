@@ -3,7 +3,7 @@ import { untracked } from '../context';
 import { checkDevice, type Device } from '../device';
 import { DTYPES, type DType, isDifferentiable, isDType } from '../dtype';
 import { DTypeError, ShapeError } from '../errors';
-import { checkOperands, convolveSteps } from '../ops/conv';
+import { plainConvSteps } from '../ops/conv';
 import { type ConvOptions, type ConvSpec, checkGroups, convSpec, type PaddingMode, perDimension } from '../ops/conv_geometry';
 import { asItIs, type Freeze, runAsync, runSync, type Steps } from '../ops/steps';
 import { checkOptions } from '../options';
@@ -125,10 +125,7 @@ export abstract class ConvNd extends Module {
 /** A plain convolution layer. */
 abstract class PlainConv extends ConvNd {
   private steps(input: Tensor, freeze: Freeze = asItIs): Steps<Tensor> {
-    const { spec } = this;
-    const [x, weight, bias] = [freeze(input), freeze(this.weight), freeze(this.bias)];
-    const shapes = checkOperands(spec, x, weight, bias);
-    return convolveSteps({ spec, shapes, x, weight, bias, holes: null });
+    return plainConvSteps({ spec: this.spec, x: freeze(input), weight: freeze(this.weight), bias: freeze(this.bias) });
   }
 
   /**

@@ -1,7 +1,8 @@
 // Layers that put a mask onto x or take it off, and means over space. Source: masked_torch.
 import { DTYPES } from '../dtype';
 import { ShapeError } from '../errors';
-import { cast } from '../ops/elementwise';
+import { autocastMaskDtype } from '../ops/autocast';
+import { cast } from '../ops/cast';
 import { castTo } from '../ops/kernels';
 import { applyMask, selectValid, unMask } from '../ops/mask_apply';
 import { checkEps } from '../ops/norm';
@@ -98,7 +99,7 @@ export class MaskedSpatialMean extends Module {
   /**
    * @param x [N, C, ...], real floating point
    * @param mask [N|1, 1|C, ...]; without one the plain mean and null
-   * @returns [mean [N, C], mask [N|1, 1|C] in x's dtype], with keepDims each with spatial dimensions of size 1
+   * @returns [mean [N, C], mask [N|1, 1|C] in x's dtype (in autocast() float32)], with keepDims each with spatial dimensions of size 1
    * @throws ShapeError, DTypeError, DeviceError
    */
   forward(x: Tensor, mask?: Tensor | null): [output: Tensor, mask: Tensor | null] {
@@ -116,7 +117,10 @@ export class MaskedSpatialMean extends Module {
     const { accumulator } = DTYPES[x.dtype];
     const weights = castTo(DTYPES[mask.dtype].kind === 'float' ? mask : castTo(mask, 'bool'), accumulator);
     const total = sum(cast(valid, accumulator), dims, { keepDims });
-    return [cast(unMask(total, sum(weights, dims, { keepDims }), this.eps), x.dtype), castTo(mean(weights, dims, { keepDims }), x.dtype)];
+    return [
+      cast(unMask(total, sum(weights, dims, { keepDims }), this.eps), x.dtype),
+      castTo(mean(weights, dims, { keepDims }), autocastMaskDtype(x)),
+    ];
   }
 
   protected override extraRepr(): string {

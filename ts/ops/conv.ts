@@ -5,6 +5,7 @@ import { DeviceError, DTypeError, ShapeError } from '../errors';
 import { PASS_BACKWARD_INPUT, PASS_FORWARD } from '../native';
 import { checkOptions } from '../options';
 import { checkTensor, describe, empty, formatShape, type Tensor } from '../tensor';
+import { autocastSteps } from './autocast';
 import { complexCall, mergeComplex } from './complex_conv';
 import { backwardInput, backwardWeight } from './conv_backward';
 import type { ConvCall } from './conv_call';
@@ -119,8 +120,19 @@ function recordConvolution({ spec, shapes, x, weight, bias, holes }: ConvCall, y
   });
 }
 
-/** The result of a checked convolution. */
-export const convolve = (call: ConvCall): Tensor => runSync(convolveSteps(call));
+/** A plain convolution, options validated. */
+export interface PlainCall {
+  readonly spec: ConvSpec;
+  readonly x: Tensor;
+  readonly weight: Tensor;
+  readonly bias: Tensor | null;
+}
+
+/** The plain convolution. */
+export const plainConvSteps = (given: PlainCall): Steps<Tensor> =>
+  autocastSteps(given.spec.op, given, (call) =>
+    convolveSteps({ ...call, shapes: checkOperands(call.spec, call.x, call.weight, call.bias), holes: null }),
+  );
 
 const KNOWN = ['stride', 'padding', 'dilation', 'groups', 'paddingMode'];
 
@@ -129,8 +141,7 @@ function convolution(dims: 1 | 2, x: Tensor, weight: Tensor, bias: Tensor | null
   const checked = checkOptions(op, options, KNOWN) as ConvOptions;
   checkTensor(weight, op, 'weight');
   const spec = convSpec(op, dims, weight.rank === dims + 2 ? weight.shape.slice(2) : new Array(dims).fill(1), checked);
-  const shapes = checkOperands(spec, x, weight, bias ?? null);
-  return convolve({ spec, shapes, x, weight, bias: bias ?? null, holes: null });
+  return runSync(plainConvSteps({ spec, x, weight, bias: bias ?? null }));
 }
 
 /**

@@ -2,11 +2,12 @@
 import { needsNode, record } from '../autograd';
 import { untracked } from '../context';
 import { backend, onHost } from '../device';
-import { checkDType, DTYPES, type DType, isComplex, isDifferentiable, promote, promoteTensors, type TypedArray } from '../dtype';
+import { DTYPES, type DType, isComplex, promote, promoteTensors, type TypedArray } from '../dtype';
 import { DeviceError, DTypeError } from '../errors';
 import { BINARY, type Memory, UNARY } from '../native';
 import { isScalar, partsOf, type Scalar } from '../scalar';
 import { checkTensor, describe, empty, Tensor } from '../tensor';
+import { autocastWide } from './autocast';
 import { broadcastFields, broadcastShapes, castTo, sumGradient } from './kernels';
 import { channelsLastBuffer, emptyInFormat } from './memory_format';
 
@@ -54,14 +55,18 @@ function unaryDtype(op: UnaryName, x: Tensor): DType {
   return x.dtype;
 }
 
-function unary(op: UnaryName, value: Tensor): Tensor {
+function unary(op: UnaryName, given: Tensor): Tensor {
+  const value = op === 'exp' || op === 'log' ? autocastWide(given) : given;
   const x = castTo(checkTensor(value, op), unaryDtype(op, value), op);
   const y = unaryInFormat(op, x) ?? unaryKernel(op, x, empty(x.shape, op === 'abs' ? DTYPES[x.dtype].real : x.dtype, x.device, op));
   if (op === 'neg') return record(op, y, [x], [], (g) => [unaryKernel('neg', g, empty(g.shape, g.dtype, g.device, op))]);
   const { saves, kernel } = UNARY_GRADIENTS[op];
   return record(op, y, [x], [saves === 'x' ? x : y], (g, _, [saved]) => {
     const { dtype } = saved as Tensor;
-    return [binaryKernel(op, kernel, saved as Tensor, castTo(g, dtype, op))]; // |x| of a complex x has a real gradient
+    const wide = castTo(g, dtype, op); // |x| of a complex x has a real gradient
+    const gradient = binaryKernel(op, kernel, saved as Tensor, wide);
+    if (wide !== g) wide.dispose();
+    return [gradient];
   });
 }
 
@@ -96,19 +101,6 @@ export const relu = (x: Tensor): Tensor => unary('relu', x);
 export function maskFromNaN(x: Tensor): Tensor {
   checkTensor(x, 'maskFromNaN');
   return unaryKernel('isNotNaN', x, empty(x.shape, 'bool', x.device, 'maskFromNaN'));
-}
-
-/**
- * x in another dtype; x itself where it has it. Floats round to nearest; floats become integers towards zero, saturating (NaN becomes
- * 0); wider integers wrap; complex numbers lose their imaginary part; whatever is not 0 is true.
- * @throws DTypeError if dtype is none
- */
-export function cast(x: Tensor, dtype: DType): Tensor {
-  checkTensor(x, 'to');
-  if (x.dtype === checkDType('to', dtype)) return x;
-  const y = castTo(x, dtype);
-  const from = x.dtype;
-  return isDifferentiable(dtype) ? record('to', y, [x], [], (g) => [castTo(g, from)]) : y;
 }
 
 // --- binary -------------------------------------------------------------------------------------------------------------
@@ -296,4 +288,4 @@ export const div = (a: Tensor, b: Tensor | Scalar): Tensor => binary('div', a, b
  * a to the power b; as add. Integers stay integers and wrap; a negative integer exponent gives 0 (1 and -1 aside), as a scalar it is a
  * DTypeError. Not for two bools.
  */
-export const pow = (a: Tensor, b: Tensor | Scalar): Tensor => binary('pow', a, b);
+export const pow = (a: Tensor, b: Tensor | Scalar): Tensor => binary('pow', autocastWide(a), autocastWide(b));

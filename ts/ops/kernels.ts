@@ -78,6 +78,13 @@ export function castTo(x: Tensor, dtype: DType, op = 'to'): Tensor {
   return x.dtype === dtype ? x : copyOf(x, op, dtype);
 }
 
+/** castTo() of a tensor that nobody needs in the dtype that it has. */
+export function castAndFree(x: Tensor, dtype: DType, op: string): Tensor {
+  const y = castTo(x, dtype, op);
+  if (y !== x) x.dispose();
+  return y;
+}
+
 /** A copy of x, in its dtype or another. */
 export function copyOf(x: Tensor, op: string, dtype: DType = x.dtype): Tensor {
   const y = empty(x.shape, dtype, x.device, op);
@@ -157,10 +164,7 @@ export function sumTo(x: Tensor, shape: readonly number[], dtype: DType = x.dtyp
   const lead = x.rank - shape.length;
   const dims = x.shape.map((_, d) => d).filter((d) => d < lead || shape[d - lead] !== x.shape[d]);
   if (isComplex(x.dtype) === isComplex(dtype)) return reduceDims('sum', x, dims, dtype, shape);
-  const sum = reduceDims('sum', x, dims, x.dtype, shape);
-  const y = castTo(sum, dtype, 'backward');
-  sum.dispose();
-  return y;
+  return castAndFree(reduceDims('sum', x, dims, x.dtype, shape), dtype, 'backward');
 }
 
 /** sumTo() of a gradient that was made from g, or is g itself; what was made only for the sum is freed. */

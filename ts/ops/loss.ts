@@ -6,6 +6,7 @@ import { DeviceError, DTypeError, ShapeError } from '../errors';
 import type { Fields } from '../native';
 import { checkOptions } from '../options';
 import { checkTensor, describe, empty, formatShape, sizeOf, type Tensor } from '../tensor';
+import { autocastWide } from './autocast';
 import { broadcastStrides, castTo, sameShape } from './kernels';
 
 /** LossOp in native/ops.h. */
@@ -69,8 +70,8 @@ const operand = (t: Tensor | null, op: string) => [t?.raw(op) ?? null, t?.code ?
 function loss(
   op: string,
   kind: keyof typeof LOSS,
-  x: Tensor,
-  target: Tensor,
+  givenX: Tensor,
+  givenTarget: Tensor,
   given: Tensor | null,
   options: LossOptions | undefined,
 ): Tensor {
@@ -78,6 +79,7 @@ function loss(
   if (!Object.hasOwn(REDUCTIONS, reduction)) {
     throw new ShapeError(`${op}: expected reduction to be 'mean', 'sum' or 'none', but got ${describe(reduction)}`);
   }
+  const [x, target] = [autocastWide(givenX), autocastWide(givenTarget)];
   checkPair(op, x, target);
   const mask = given && checkMask(op, x, given);
   const numbers = [LOSS[kind], REDUCTIONS[reduction], layoutFields(x.shape, mask?.shape ?? null)] as const;

@@ -6,6 +6,7 @@ import { DeviceError, DTypeError } from '../errors';
 import { checkOptions } from '../options';
 import type { Storage } from '../storage';
 import { checkTensor, describe, forget, sizeOf, type Tensor } from '../tensor';
+import { autocastSteps } from './autocast';
 import { checkOperands, convolveSteps } from './conv';
 import { type ConvOptions, type ConvShapes, type ConvSpec, convSpec } from './conv_geometry';
 import { abs } from './elementwise';
@@ -97,8 +98,10 @@ function* scaleSteps(call: MaskedCall, shapes: ConvShapes, mask: Tensor): Steps<
   return scale;
 }
 
-/** The output, and M' in the real dtype of x (a tensor of its own), or null without a mask. */
-export function* maskedConvSteps(call: MaskedCall): Steps<[Tensor, Tensor | null]> {
+/** The output, and M' in the real dtype of x (in autocast() as it was computed; a tensor of its own), or null without a mask. */
+export const maskedConvSteps = (given: MaskedCall): Steps<[Tensor, Tensor | null]> => autocastSteps(given.spec.op, given, steps);
+
+function* steps(call: MaskedCall, given: MaskedCall): Steps<[Tensor, Tensor | null]> {
   const { spec, x, mask, weight, bias } = call;
   const shapes = checkOperands(spec, x, weight, bias);
   if (x.dtype === 'int32') throw new DTypeError(`${spec.op}: expected x of floating point or complex dtype, but got ${describe(x)}`);
@@ -106,11 +109,11 @@ export function* maskedConvSteps(call: MaskedCall): Steps<[Tensor, Tensor | null
   checkTensor(mask, spec.op, 'mask');
   if (mask.device !== x.device)
     throw new DeviceError(`${spec.op}: expected x and mask on one device, but x is on ${x.device} and the mask on ${mask.device}`);
-  const scale = yield* scaleSteps(call, shapes, mask);
+  const scale = yield* scaleSteps(given, shapes, mask);
   const sizes = { maskN: 0, maskC: 0, ratioN: scale.shape[0] as number, ratioC: shapes.o };
   const y = yield* convolveSteps({ spec, shapes, x, weight, bias, holes: { mask: null, ratio: null, updated: scale, sizes } });
   // What backward() needs must not be changed through the returned mask.
-  const { real } = DTYPES[x.dtype];
+  const real = call === given ? DTYPES[x.dtype].real : scale.dtype;
   const updated = real !== scale.dtype ? castTo(scale, real) : needsNode([x, weight, bias]) ? clone(scale) : scale;
   if (updated !== scale) scale.dispose();
   if (shapes.batched) return [y, updated];

@@ -4,6 +4,8 @@ import { backend } from '../device';
 import { ShapeError } from '../errors';
 import { checkOptions } from '../options';
 import { describe, empty, formatShape, type Tensor } from '../tensor';
+import { mixesInAutocast } from './autocast';
+import { cast } from './cast';
 import { type ChannelMask, type Channels, channelsOf, checkMask, checkPerChannel, checkReal, operand } from './channels';
 
 /** Options of both. */
@@ -69,10 +71,21 @@ function checkCall({ op, x, channels, mask, weight, bias, perSample, running }: 
 /**
  * The normalised x, its gradient recorded: `(x - mean) / sqrt(variance + eps) * weight + bias`, over the valid elements mean = sum x /
  * sum m and variance = sum m^2 (x - mean)^2 / sum m. Elements that are not valid are normalised like the others; where no element is
- * valid the result is the bias, and the running statistics stay.
+ * valid the result is the bias, and the running statistics stay. In autocast() a 16-bit x beside float32 parameters is normalised in
+ * float32 and rounded once, as in PyTorch.
  * @throws ShapeError, DTypeError, DeviceError
  */
 export function normalize(call: NormCall): Tensor {
+  const { x, weight, bias, running } = call;
+  if (!mixesInAutocast(x, [weight, bias, running?.mean, running?.variance])) return run(call);
+  const wide = cast(x, 'float32');
+  const y = run({ ...call, x: wide });
+  const rounded = cast(y, x.dtype);
+  for (const t of [wide, y]) t.dispose();
+  return rounded;
+}
+
+function run(call: NormCall): Tensor {
   const { op, x, channels, weight, bias, eps, perSample, running } = call;
   const masked = checkCall(call);
   const { n, c, s } = channels;

@@ -1,7 +1,9 @@
 // Partial convolution: y = (conv(select(mask, x)) * ratio + bias) * updated, and the mask that comes out of it.
+import { DTYPES } from '../dtype';
 import { DeviceError, DTypeError } from '../errors';
 import { checkOptions } from '../options';
 import { checkTensor, describe, type Tensor } from '../tensor';
+import { autocastSteps } from './autocast';
 import { checkOperands, convolveSteps } from './conv';
 import { type ConvOptions, type ConvShapes, type ConvSpec, convSpec } from './conv_geometry';
 import { type CountedHoles, type CountOptions, type CountSpec, countSpec, type HolesOf, holesSteps, updatedMask } from './mask_ratio';
@@ -41,7 +43,11 @@ export interface PartialOutput {
 }
 
 /** The partial convolution. */
-export function* partialConvSteps(call: PartialCall, find: FindHoles): Steps<PartialOutput> {
+export const partialConvSteps = (given: PartialCall, find: FindHoles): Steps<PartialOutput> =>
+  autocastSteps(given.spec.op, given, (call) => steps(call, find, call !== given));
+
+/** In autocast() the mask that comes out is not of the 16 bits of x. */
+function* steps(call: PartialCall, find: FindHoles, autocast: boolean): Steps<PartialOutput> {
   const { spec, count, x, mask, weight, bias, returnMask } = call;
   const shapes = checkOperands(spec, x, weight, bias);
   checkMask(spec.op, mask, x);
@@ -51,7 +57,7 @@ export function* partialConvSteps(call: PartialCall, find: FindHoles): Steps<Par
   const zeroInHoles = mask !== null && isZeroUnder(x, mask);
   const y = yield* convolveSteps({ spec, shapes, x, weight, bias, holes, zeroInHoles });
   if (!returnMask) return { y, mask: null };
-  const updated = updatedMask(holes, shapes, count, x.dtype);
+  const updated = updatedMask(holes, shapes, count, autocast ? DTYPES[x.dtype].accumulator : x.dtype);
   noteZeros(y, mask, updated);
   return { y, mask: updated };
 }

@@ -3,6 +3,7 @@ import { record } from '../autograd';
 import { backend } from '../device';
 import { ShapeError } from '../errors';
 import { checkTensor, empty, formatShape, sizeOf, type Tensor } from '../tensor';
+import { autocastNarrow } from './autocast';
 import { checkPerChannel, checkReal, operand } from './channels';
 
 /**
@@ -11,7 +12,9 @@ import { checkPerChannel, checkReal, operand } from './channels';
  * @param weight [C] or [1], of x's dtype
  * @throws ShapeError if weight has another number of elements, DTypeError, DeviceError
  */
-export function prelu(x: Tensor, weight: Tensor): Tensor {
+export const prelu = (x: Tensor, weight: Tensor): Tensor => autocastNarrow('prelu', x, weight, run);
+
+function run(x: Tensor, weight: Tensor): Tensor {
   const op = 'prelu';
   checkReal(op, x);
   checkTensor(weight, op, 'weight');

@@ -4,6 +4,7 @@ import { type DType, isDifferentiable } from '../dtype';
 import { DTypeError, ShapeError } from '../errors';
 import { checkOptions } from '../options';
 import { checkTensor, describe, type Tensor } from '../tensor';
+import { autocastWide } from './autocast';
 import { div } from './elementwise';
 import { checkDim, expandTo, reduceDims } from './kernels';
 
@@ -60,8 +61,8 @@ function spread(op: Kind, g: Tensor, kept: readonly number[], shape: readonly nu
  * @param dims one, several, or all (undefined, null, []); negative ones count from the end
  * @throws ShapeError if a dimension is out of range or named twice
  */
-export function sum(x: Tensor, dims?: Dims, options?: ReduceOptions): Tensor {
-  checkTensor(x, 'sum');
+export function sum(given: Tensor, dims?: Dims, options?: ReduceOptions): Tensor {
+  const x = autocastWide(checkTensor(given, 'sum'));
   return reduce('sum', x, dims, options, isDifferentiable(x.dtype) ? x.dtype : 'int32');
 }
 

@@ -5,8 +5,8 @@ import { checkDevice, type Device, looksLikeDevice } from '../device';
 import { type DType, isDType, promote } from '../dtype';
 import { DeviceError, DTypeError, ShapeError } from '../errors';
 import { checkShape, checkTensor, describe, empty, formatShape, sizeOf, type Tensor, transferred, zeroed } from '../tensor';
-import { cast } from './elementwise';
-import { castTo, checkDim, copyOf, copyView, denseStrides, expandTo, gather, sumTo } from './kernels';
+import { cast } from './cast';
+import { castAndFree, castTo, checkDim, copyOf, copyView, denseStrides, expandTo, gather, sumTo } from './kernels';
 
 /** x under another shape, on the same memory. */
 function renamed(op: string, x: Tensor, shape: readonly number[]): Tensor {
@@ -141,7 +141,7 @@ export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
     return part;
   });
   return record('concat', y, [...tensors], [], (g, needs) =>
-    parts.map((part, i) => (needs[i] ? castTo(gather('concat', g, [...part.shape], part.view), part.dtype, 'concat') : null)),
+    parts.map((part, i) => (needs[i] ? castAndFree(gather('concat', g, [...part.shape], part.view), part.dtype, 'concat') : null)),
   );
 }
 

@@ -34,8 +34,21 @@ export function checkRange(op: string, what: string, value: unknown, low = 0, hi
 /** The memory of a tensor as numbers of its real dtype (a complex one as its real view). */
 const realView = (t: Tensor, array = t.raw('step')): Operand => [array, DTYPES[DTYPES[t.dtype].real].code];
 
+/** Options that every optimizer has. */
+export interface CommonOptions {
+  /** Learning rate. Default 0.001. */
+  lr: number;
+  /**
+   * 16-bit parameters have a master copy in float32 (`master` in the state), which the steps change and the parameter is rounded from: else
+   * a step of less than half a unit in the parameter's last place does nothing, however often it is made. A parameter that was set
+   * otherwise (loadStateDict, an in-place op) is gone on from as it is then. Default true; false: each step goes on from the rounded
+   * parameter, as PyTorch's optimizers do.
+   */
+  masterWeights: boolean;
+}
+
 /** A base of optimizers; O are the options of a group. */
-export abstract class Optimizer<O extends { lr: number }> {
+export abstract class Optimizer<O extends CommonOptions> {
   readonly paramGroups: ParameterGroup<O>[] = [];
   private readonly state = new Map<Tensor, ParameterState>();
 
@@ -47,7 +60,7 @@ export abstract class Optimizer<O extends { lr: number }> {
   ) {
     const known = Object.keys(defaults);
     this.defaults = { ...defaults, ...(checkOptions(this.op, options, known) as Partial<O>) };
-    this.checkGroup(this.defaults);
+    this.checkAll(this.defaults);
     if (
       typeof parameters !== 'object' ||
       parameters === null ||
@@ -67,8 +80,15 @@ export abstract class Optimizer<O extends { lr: number }> {
     return this.constructor.name;
   }
 
-  /** @throws ShapeError if an option is out of range */
+  /** @throws ShapeError if an option of the optimizer's own is out of range */
   protected abstract checkGroup(options: O): void;
+
+  private checkAll(options: O): void {
+    checkRange(this.op, 'learning rate', options.lr);
+    if (typeof options.masterWeights !== 'boolean')
+      throw new ShapeError(`${this.op}: expected masterWeights to be a boolean, but got ${describe(options.masterWeights)}`);
+    this.checkGroup(options);
+  }
 
   /** One step of one parameter. */
   protected abstract update(param: Tensor, grad: Tensor, state: ParameterState, group: O): void;
@@ -84,7 +104,7 @@ export abstract class Optimizer<O extends { lr: number }> {
     }
     const { params, ...own } = checkOptions(op, group, [...Object.keys(this.defaults), 'params']) as unknown as GroupOptions<O>;
     const options = { ...this.defaults, ...own };
-    this.checkGroup(options);
+    this.checkAll(options);
     const list = params instanceof Tensor ? [params] : [...params];
     const taken = new Set(this.paramGroups.flatMap((other) => other.params));
     for (const param of list) {
@@ -108,17 +128,21 @@ export abstract class Optimizer<O extends { lr: number }> {
 
   /**
    * Changes every parameter that has a gradient, in place, by one fused native pass per tensor. If one is refused, none has changed.
-   * @throws DisposedError for a parameter that was disposed, ShapeError or DTypeError for a grad of another shape or dtype or that is no
-   * tensor
+   * @throws DisposedError for a parameter that was disposed, ShapeError or DTypeError for a grad of another shape or dtype (a 16-bit
+   * parameter may have one in float32) or that is no tensor
    */
   step(): void {
-    const { op } = this;
-    for (const { params } of this.paramGroups) for (const [i, param] of params.entries()) checkGradient(op, param, i);
+    this.checkGradients();
     untracked(() => {
       for (const group of this.paramGroups) {
         for (const param of group.params) if (param.grad) this.update(param, param.grad, this.stateOf(param), group);
       }
     });
+  }
+
+  /** Refuses the gradients that step() would: it throws what step() throws. */
+  checkGradients(): void {
+    for (const { params } of this.paramGroups) for (const [i, param] of params.entries()) checkGradient(this.op, param, i);
   }
 
   /** Frees the gradients of all parameters. */
@@ -146,16 +170,21 @@ export abstract class Optimizer<O extends { lr: number }> {
     return state[name] as Tensor;
   }
 
-  /** Calls a native step on tensors that it writes, and the gradient as its second operand. */
+  /** The master copy of a parameter that has one. At first all 0, which the native step takes as set by nobody. */
+  protected master(state: ParameterState, param: Tensor, { masterWeights }: O): Tensor | null {
+    return masterWeights && DTYPES[param.dtype].bytes === 2 ? this.moment(state, 'master', param) : null;
+  }
+
+  /** Calls a native step on tensors that it writes (the parameter and the state), and the gradient as its second operand. */
   protected call(
     name: 'sgdStep' | 'adamStep',
     options: readonly number[],
     param: Tensor,
     grad: Tensor,
-    moments: readonly (Tensor | null)[],
+    state: readonly (Tensor | null)[],
   ): void {
     const written = (t: Tensor): Operand => realView(t, t.rawForWrite(this.op));
-    const operands = [written(param), realView(grad), ...moments.map((t): Operand => (t === null ? [null, 0] : written(t)))];
+    const operands = [written(param), realView(grad), ...state.map((t): Operand => (t === null ? [null, 0] : written(t)))];
     const addon = backend(param.device) as Native & Record<typeof name, (...args: unknown[]) => void>;
     addon[name](Float64Array.from(options), ...operands.flat());
   }
@@ -193,7 +222,7 @@ export abstract class Optimizer<O extends { lr: number }> {
       if (!Array.isArray(params) || params.length !== group.params.length) {
         throw new ShapeError(`${op}: loaded state dict contains a parameter group that doesn't match the size of optimizer's group ${i}`);
       }
-      this.checkGroup({ ...group, ...loaded });
+      this.checkAll({ ...group, ...loaded });
       return loaded;
     });
     const loaded = this.loadedStates(dict);
@@ -260,6 +289,6 @@ function checkGradient(op: string, param: Tensor, i: number): void {
       `${op}: expected parameter ${i} and its gradient on one device, but they are on ${param.device} and ${grad.device}`,
     );
   }
-  if (grad.dtype !== param.dtype)
+  if (grad.dtype !== param.dtype && grad.dtype !== stateDtype(param.dtype))
     throw new DTypeError(`${op}: expected the gradient of parameter ${i} to be ${param.dtype}, but got ${describe(grad)}`);
 }

@@ -1,11 +1,9 @@
 // SGD: stochastic gradient descent with momentum.
 import { ShapeError } from '../errors';
 import { describe, type Tensor } from '../tensor';
-import { checkRange, Optimizer, type ParameterList, type ParameterState } from './optimizer';
+import { type CommonOptions, checkRange, Optimizer, type ParameterList, type ParameterState } from './optimizer';
 
-export interface SgdOptions {
-  /** Learning rate. Default 0.001. */
-  lr: number;
+export interface SgdOptions extends CommonOptions {
   /** How much of the last step's velocity stays. Default 0. */
   momentum: number;
   /** How much of the gradient is kept out of the velocity. Default 0. */
@@ -19,7 +17,8 @@ export interface SgdOptions {
 /**
  * Stochastic gradient descent. With g = grad + weightDecay p: b = momentum b + (1 - dampening) g (g itself in the first step), then
  * p -= lr b, or with nesterov p -= lr (g + momentum b). Source: PyTorch, torch.optim.SGD, in its order of operations; 16-bit parameters
- * are computed in float32, their velocity stays in float32, and each step is rounded; complex ones are optimized as their real views.
+ * are computed in float32, where their velocity and their master copy stay (option masterWeights); complex ones are optimized as their
+ * real views.
  */
 export class SGD extends Optimizer<SgdOptions> {
   /**
@@ -27,11 +26,10 @@ export class SGD extends Optimizer<SgdOptions> {
    * @throws ShapeError for options out of range, unknown ones, parameters that are no leaves or given twice; DTypeError
    */
   constructor(parameters: ParameterList<SgdOptions>, options?: Partial<Readonly<SgdOptions>>) {
-    super(parameters, options, { lr: 1e-3, momentum: 0, dampening: 0, nesterov: false, weightDecay: 0 });
+    super(parameters, options, { lr: 1e-3, momentum: 0, dampening: 0, nesterov: false, weightDecay: 0, masterWeights: true });
   }
 
-  protected checkGroup({ lr, momentum, dampening, nesterov, weightDecay }: SgdOptions): void {
-    checkRange('SGD', 'learning rate', lr);
+  protected checkGroup({ momentum, dampening, nesterov, weightDecay }: SgdOptions): void {
     checkRange('SGD', 'momentum value', momentum);
     checkRange('SGD', 'dampening value', dampening, -Infinity);
     checkRange('SGD', 'weight_decay value', weightDecay);
@@ -43,14 +41,11 @@ export class SGD extends Optimizer<SgdOptions> {
     }
   }
 
-  protected update(
-    param: Tensor,
-    grad: Tensor,
-    state: ParameterState,
-    { lr, momentum, dampening, weightDecay, nesterov }: SgdOptions,
-  ): void {
+  protected update(param: Tensor, grad: Tensor, state: ParameterState, group: SgdOptions): void {
+    const { lr, momentum, dampening, weightDecay, nesterov } = group;
+    const master = this.master(state, param, group);
     const first = state.momentumBuffer === undefined;
     const buffer = momentum === 0 ? null : this.moment(state, 'momentumBuffer', param);
-    this.call('sgdStep', [lr, momentum, dampening, weightDecay, Number(nesterov), Number(first)], param, grad, [buffer]);
+    this.call('sgdStep', [lr, momentum, dampening, weightDecay, Number(nesterov), Number(first)], param, grad, [master, buffer]);
   }
 }
