@@ -10,6 +10,8 @@ import { Storage } from './storage';
 /** What autograd knows of a tensor that an op made (ts/autograd.ts). */
 export interface GradientNode {
   readonly op: string;
+  /** Says that the tensor was disposed: no backward() begins there any more. */
+  release(): void;
 }
 
 export { describe };
@@ -186,10 +188,14 @@ export class Tensor {
     return this.view();
   }
 
-  /** Frees the memory now, if no other tensor shares it; any later use is a DisposedError. Calling it twice is allowed. */
+  /**
+   * Frees the memory now, if no other tensor shares it, and what was kept for a backward() that can no longer begin anywhere; any later
+   * use is a DisposedError. Calling it twice is allowed.
+   */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.node?.release();
     this.node = null;
     context().scope?.delete(this);
     this.storage.disown();
