@@ -76,4 +76,46 @@ describe('tiers of plans', () => {
     expect([fake.launchesOf('::ToImage') - layouts, fake.launchesOf('::FromImage') - epilogues]).to.deep.equal([1, 0]);
     for (const [i, v] of toValues(y).data.entries()) expect(v, `[${i}]`).to.be.closeTo(expected[i] as number, 1e-3);
   });
+
+  for (const [what, value] of Object.entries({ NaN: Number.NaN, infinity: Number.POSITIVE_INFINITY })) {
+    it(`${what} beside the last column stays where it belongs, whatever lies behind`, async () => {
+      // The first layer's window reaches beyond the last column: what it finds there must not be seen by the second.
+      const first = new api.Conv1d(24, 20, 3, { dilation: 4, padding: 4 });
+      const second = new api.Conv1d(20, 24, 3, { dilation: 16, padding: 16 });
+      const net = new api.Sequential(first, second);
+      const x = fine([2, 24, 70], 'float32');
+      x.data.fill(value, 69, 70);
+      const expected = toValues(noGrad(() => net.forward(x))).data;
+      net.to('cuda');
+      const there = onDevice('cuda', () => x.to('cuda'));
+      let y: Tensor = there;
+      const run = () => {
+        y = noGrad(() => net.forward(there));
+      };
+      run();
+      const expectPlaces = (tier: string) => {
+        for (const [i, v] of toValues(y).data.entries()) {
+          if (Number.isFinite(expected[i])) expect(v, `${tier} [${i}]`).to.be.closeTo(expected[i] as number, 1e-3);
+          else expect(v, `${tier} [${i}]`).to.deep.equal(expected[i]);
+        }
+      };
+      expectPlaces('plain');
+      await untilFused(run, 2);
+      expectPlaces('fused');
+    });
+  }
+
+  it('infinity in channels that fill no vector: those behind them stay zero, also without an epilogue', () => {
+    const net = new api.Sequential(new api.Conv1d(24, 22, 1, { bias: false }), new api.Conv1d(22, 24, 1, { bias: false }));
+    noGrad(() => {
+      for (const p of net.parameters()) p.copy_(p.abs().add(0.1));
+    });
+    const x = fine([1, 24, 64], 'float32').abs();
+    x.data[3] = Number.POSITIVE_INFINITY;
+    const expected = noGrad(() => net.forward(x)).toArray() as number[][][];
+    net.to('cuda');
+    const y = noGrad(() => net.forward(x.to('cuda'))).toArray() as number[][][];
+    expect(expected[0]?.[0]?.[3]).to.equal(Number.POSITIVE_INFINITY);
+    expect(y[0]?.map((row) => row[3])).to.deep.equal(expected[0]?.map((row) => row[3]));
+  });
 });
