@@ -1,15 +1,17 @@
-// What holds for the code inside a callback: whether gradients are recorded, and which tensors tidy() will free.
+// What holds for the code inside a callback: whether gradients are recorded, whether a graph is captured, which tensors tidy() will free.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe } from './describe';
 import { DTypeError } from './errors';
 
 export interface Context {
   readonly recording: boolean;
+  /** Ops are captured into a graph and not run: what they make has no contents yet, and no cache may keep it. */
+  readonly capturing: boolean;
   /** Collects the tensors made inside the innermost tidy(). */
   readonly scope: Set<Disposable> | null;
 }
 
-const TOP: Context = { recording: true, scope: null };
+const TOP: Context = { recording: true, capturing: false, scope: null };
 const storage = new AsyncLocalStorage<Context>();
 let current: Context = TOP;
 let asyncContexts = 0;

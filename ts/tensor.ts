@@ -4,7 +4,7 @@ import { DESCRIBE, describe } from './describe';
 import { backend, checkDevice, type Device, isDeviceBuffer, onHost } from './device';
 import { DTYPES, type DType, type TypedArray } from './dtype';
 import { DeviceError, DisposedError, DTypeError, ShapeError } from './errors';
-import type { Memory } from './native';
+import type { DeviceBuffer, Memory } from './native';
 import { Storage } from './storage';
 
 /** What autograd knows of a tensor that an op made (ts/autograd.ts). */
@@ -239,16 +239,18 @@ export function zeroed(shape: readonly number[], dtype: DType, device: Device = 
 }
 
 /**
- * x on another device, without its history: a copy, or another handle on the same memory where the device is x's own.
+ * x on another device, without its history: a copy, or another handle on the same memory where the device is x's own. From GPU to GPU it
+ * does not pass the host, which does not wait.
  * @throws DisposedError, and BackendError if the memory cannot be had or a computation that leads to x failed
  */
 export function transferred(x: Tensor, device: Device, op = 'to'): Tensor {
   if (x.device === device) return x.view();
   if (onHost(device)) return new Tensor(new Storage(x.readSync()), x.shape, x.dtype, device);
+  const from = x.raw(op);
   const y = empty(x.shape, x.dtype, device, op);
-  const memory = y.raw(op);
-  const array = onHost(x.device) ? x.hostArray(op).subarray(0, x.size * DTYPES[x.dtype].lanes) : x.readSync();
-  if (isDeviceBuffer(memory)) backend(device).upload(array, y.code, memory);
+  const to = y.raw(op) as DeviceBuffer;
+  if (isDeviceBuffer(from)) backend(device).copyBuffer(from, to);
+  else backend(device).upload(from.subarray(0, x.size * DTYPES[x.dtype].lanes), y.code, to);
   return y;
 }
 

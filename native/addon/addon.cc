@@ -9,7 +9,7 @@
 namespace partialconv {
 namespace {
 
-constexpr int kAbi = 3;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
+constexpr int kAbi = 4;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
 
 Napi::Value set_error_class(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).backend_error = Napi::Persistent(info[0].As<Napi::Function>());
@@ -55,6 +55,11 @@ Napi::Value set_tf32(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value set_deterministic_mode(const Napi::CallbackInfo& info) {
+  set_deterministic(info[0].As<Napi::Boolean>().Value());
+  return info.Env().Undefined();
+}
+
 // Frees a buffer's memory at once; whoever still holds the array sees length 0.
 Napi::Value release(const Napi::CallbackInfo& info) {
   napi_detach_arraybuffer(info.Env(), info[0]);
@@ -79,6 +84,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("getSimd", Napi::Function::New(env, get_simd, "getSimd"));
   exports.Set("setSimd", Napi::Function::New(env, set_simd, "setSimd"));
   exports.Set("setAllowTF32", Napi::Function::New(env, set_tf32, "setAllowTF32"));
+  exports.Set("setDeterministic", Napi::Function::New(env, set_deterministic_mode, "setDeterministic"));
   exports.Set("release", Napi::Function::New(env, release, "release"));
   export_device_memory(exports);
 

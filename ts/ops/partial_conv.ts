@@ -4,6 +4,7 @@ import { checkOptions } from '../options';
 import { checkTensor, describe, type Tensor } from '../tensor';
 import { checkOperands, convolveSteps } from './conv';
 import { type ConvOptions, type ConvShapes, type ConvSpec, convSpec } from './conv_geometry';
+import { markUnknown, maskIdentity } from './mask_identity';
 import { type CountedHoles, type CountOptions, type CountSpec, countSpec, type HolesOf, holesSteps, updatedMask } from './mask_ratio';
 import { isZeroUnder, noteZeros } from './memory_format';
 import { runSync, type Steps } from './steps';
@@ -52,6 +53,7 @@ export function* partialConvSteps(call: PartialCall, find: FindHoles): Steps<Par
   const y = yield* convolveSteps({ spec, shapes, x, weight, bias, holes, zeroInHoles });
   if (!returnMask) return { y, mask: null };
   const updated = updatedMask(holes, shapes, count, x.dtype);
+  if (mask !== null && maskIdentity(mask) === null) markUnknown(updated);
   noteZeros(y, mask, updated);
   return { y, mask: updated };
 }
