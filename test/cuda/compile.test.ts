@@ -81,26 +81,27 @@ describe("compile() on 'cuda'", () => {
     );
   });
 
-  it('runs inside another forward() that is compiled', () => {
+  it('is no part of another forward() that is compiled; its module is', () => {
     const inner = new api.Conv1d(...wide('float32'));
+    const compiled = inner.compile([2, 16, 30]);
     class Outer extends Module {
-      readonly #inner = inner.compile([2, 16, 30]);
+      constructor(readonly f: (x: Tensor) => Tensor) {
+        super();
+      }
       forward(x: Tensor): Tensor {
-        return this.#inner.forward(x).relu();
+        return this.f(x).relu();
       }
     }
-    const outer = new Outer();
-    const compiled = outer.compile([2, 16, 30], { device: 'cuda' });
     const x = fine([2, 16, 30]);
-    let y: Tensor | undefined;
-    const run = () => {
-      y = compiled.forward(x);
-    };
-    expect(counted('graphLaunches', run)).to.equal(1);
-    expectSame(
-      y as Tensor,
-      noGrad(() => inner.forward(x).relu()),
-    );
+    const { message } = expectTyped(() => new Outer((t) => compiled.forward(t)).compile([2, 16, 30], { device: 'cuda' }));
+    expect(message).to.equal('compiled Conv1d: it cannot be part of what is compiled; use the module itself there');
+    const outer = new Outer((t) => inner.forward(t)).compile([2, 16, 30], { device: 'cuda' });
+    noGrad(() => inner.weight.mul_(2)); // not below the module, but read
+    for (const y of [outer.forward(x), compiled.forward(x).relu()])
+      expectSame(
+        y,
+        noGrad(() => inner.forward(x).relu()),
+      );
   });
 });
 

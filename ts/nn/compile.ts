@@ -113,7 +113,9 @@ export class CompiledLayer<R = Tensor> implements Disposable {
     if (given.length !== this.#inputs.length) throw this.#wrongMask(given[1]);
     const values = this.#inputs.map((input, i) => this.#checkInput(input, given[i]));
     this.#checkMode();
-    const results = onHost(this.device) || context().capturing ? noGrad(() => this.#run(values)) : this.#current().launch(values);
+    // Its graph would be launched, not captured, and what changes in its module would not be seen.
+    if (context().capturing) throw new ShapeError(`${this.#op}: it cannot be part of what is compiled; use the module itself there`);
+    const results = onHost(this.device) ? noGrad(() => this.#run(values)) : this.#current().launch(values);
     return (this.#returnsArray ? results : results[0]) as R;
   }
 
