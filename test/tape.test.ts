@@ -21,6 +21,7 @@ import {
   zeros,
 } from '../ts';
 import { Storage } from '../ts/storage';
+import { countStorages } from './support/count_storages';
 import { countCalls } from './support/native_calls';
 import { expectSame } from './support/tensors';
 import { expectTyped } from './support/typed_errors';
@@ -138,14 +139,14 @@ describe('backward() frees', () => {
   it('everything made inside tidy(), the gradients aside', () => {
     const layers = [new PartialConv1d(1, 4, 3, { padding: 1 }), new PartialConv1d(4, 1, 3, { padding: 1 })] as const;
     const mask = tensor(Array.from({ length: 30 }, (_, i) => Number(i % 7 > 1)));
-    const live = countStorages(() => {
+    const live = countStorages((warm) => {
       for (let step = 0; step < 5; step++) {
         tidy(() => {
           const x = rand([2, 1, 30]);
           const y = layers[1].forward(layers[0].forward(x, mask).relu(), mask);
           mseLoss(y, zeros([2, 1, 30])).backward();
         });
-        if (step === 0) warmUp();
+        if (step === 0) warm();
       }
     });
     expect(live).to.equal(0);
@@ -179,25 +180,6 @@ describe('backward() frees', () => {
     expect(storage.disposed).to.equal(true);
   });
 });
-
-/** Storages that fn allocated after warmUp() and that are alive at its end. */
-function countStorages(fn: () => void): number {
-  const made: Storage[] = [];
-  const { allocate } = Storage;
-  Storage.allocate = (...args) => {
-    const storage = allocate.apply(Storage, args);
-    made.push(storage);
-    return storage;
-  };
-  warmUp = () => void made.splice(0);
-  try {
-    fn();
-  } finally {
-    Storage.allocate = allocate;
-  }
-  return made.filter((s) => !s.disposed).length;
-}
-let warmUp: () => void;
 
 describe('a second backward()', () => {
   it('is an error that says what to do', () => {

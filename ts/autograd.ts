@@ -37,6 +37,8 @@ const targetOf = (t: Tensor): Target => (t.node as Maybe<Node>) ?? t;
 class Node {
   /** Per input, null where it wants no gradient; none once freed. */
   targets: readonly Maybe<Target>[];
+  /** What a backward() through this node can come from: its tensor until that is disposed, and nodes that have it as a target. */
+  users = 1;
   private saved: Maybe<Tensor>[] | null;
   private readonly versions: number[];
 
@@ -47,6 +49,7 @@ class Node {
     private backward: BackwardFn | null,
   ) {
     this.targets = inputs.map((input) => (input?.requiresGrad ? targetOf(input) : null));
+    for (const target of this.targets) if (target instanceof Node) target.users++;
     // Own handles, outside any tidy(): disposing of the originals does not take the memory away.
     this.saved = untracked(() => saved.map((t) => t?.view() ?? null));
     this.versions = saved.map((t) => t?.storage.version ?? 0);
@@ -78,6 +81,16 @@ class Node {
     this.saved = null;
     this.backward = null;
     this.targets = [];
+  }
+
+  /** One user less. What no backward() can reach any more is freed, with all that it alone leads to. */
+  release(): void {
+    const released: Node[] = [this];
+    for (let node = released.pop(); node !== undefined; node = released.pop()) {
+      if (--node.users > 0) continue;
+      released.push(...node.targets.filter((target) => target instanceof Node));
+      node.free();
+    }
   }
 }
 

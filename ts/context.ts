@@ -1,4 +1,5 @@
-// What holds for the code inside a callback: whether gradients are recorded, which tensors tidy() will free, what autocast() computes in.
+// What holds for the code inside a callback: whether gradients are recorded, whether a graph is captured, which tensors tidy() will free, what
+// autocast() computes in.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe } from './describe';
 import { DTypeError } from './errors';
@@ -10,13 +11,15 @@ export interface AutocastRegion {
 
 export interface Context {
   readonly recording: boolean;
+  /** Ops are captured into a graph and not run: what they make has no contents yet, and no cache may keep it. */
+  readonly capturing: boolean;
   /** Collects the tensors made inside the innermost tidy(). */
   readonly scope: Set<Disposable> | null;
   /** null where ops compute in the dtypes of their operands. */
   readonly autocast: AutocastRegion | null;
 }
 
-const TOP: Context = { recording: true, scope: null, autocast: null };
+const TOP: Context = { recording: true, capturing: false, scope: null, autocast: null };
 const storage = new AsyncLocalStorage<Context>();
 let current: Context = TOP;
 let asyncContexts = 0;

@@ -33,6 +33,7 @@ function findCuda(path: string | null): Cuda {
   const { addon } = loaded;
   if (addon.device !== 'cuda') return { addon: null, path: null, count: 0, reason: `${loaded.path} is no CUDA addon`, selected: -1 };
   addon.setAllowTF32(allowTF32);
+  if (deterministic !== null) addon.setDeterministic(deterministic);
   const count = addon.deviceCount();
   return { addon, path: loaded.path, count, reason: count === 0 ? addon.deviceAbsence() : '', selected: -1 };
 }
@@ -96,6 +97,9 @@ export const isDeviceBuffer = (memory: Memory): memory is DeviceBuffer => !Array
 
 /** What a packed weight depends on besides its geometry: the instruction set, or the kind of float32 multiplications. */
 export const packing = (device: Device): string => (device === 'cpu' ? native.getSimd() : allowTF32 ? 'tf32' : 'float32');
+
+/** The settings that decide which kernels an op runs. */
+export const settings = (device: Device): string => `${packing(device)} ${deterministic}`;
 
 /** True if a CUDA device can be used. */
 export const hasCuda = (): boolean => cuda().count > 0;
@@ -179,3 +183,18 @@ export function setAllowTF32(flag: boolean): void {
 }
 
 let allowTF32 = true;
+
+/**
+ * Makes the bits of a result on 'cuda' depend on operands, GPU and library versions alone: fused plans, which a background thread compiles
+ * and which then replace the plain ones with other rounding, are not used. Slower; PARTIALCONV_DETERMINISTIC=1 sets it from the start. What
+ * was compiled by Module.compile() is captured anew. The CPU's results are always so.
+ * @throws ShapeError if flag is not a boolean
+ */
+export function setDeterministic(flag: boolean): void {
+  if (typeof flag !== 'boolean') throw new ShapeError(`setDeterministic: expected a boolean, but got ${describe(flag)}`);
+  deterministic = flag;
+  known?.addon?.setDeterministic(flag);
+}
+
+/** null: as the environment variable says. */
+let deterministic: boolean | null = null;

@@ -4,12 +4,24 @@ import './ops/methods';
 export { noGrad } from './autograd';
 export { tidy } from './context';
 export { arange, type CreateOptions, full, ones, onesLike, rand, randn, type Shape, zeros, zerosLike } from './create';
-export { type Device, type DeviceInfo, devices, getNumThreads, hasCuda, type Info, info, setAllowTF32, setNumThreads } from './device';
+export {
+  type Device,
+  type DeviceInfo,
+  devices,
+  getNumThreads,
+  hasCuda,
+  type Info,
+  info,
+  setAllowTF32,
+  setDeterministic,
+  setNumThreads,
+} from './device';
 export type { DType, TypedArray } from './dtype';
 export { BackendError, DeviceError, DisposedError, DTypeError, ShapeError } from './errors';
 export { fromBuffer, type TensorData, type TensorLike, type TensorOptions, tensor } from './from_data';
 export type { NestedData } from './nested';
 export { PReLU, type PReLUOptions, ReLU } from './nn/activation';
+export { CompiledLayer, type CompileOptions, type ForwardResult } from './nn/compile';
 export { Conv1d, Conv2d, type ConvLayerOptions } from './nn/conv';
 export { ConvModern1d, ConvModern2d, type ConvModernOptions } from './nn/conv_modern';
 export {

@@ -15,6 +15,11 @@ export interface DeviceBuffer {
   dispose(): void;
 }
 
+/** A captured CUDA graph with the memory that is its own (native/cuda/graph_capture.h). */
+export interface DeviceGraph {
+  dispose(): void;
+}
+
 /** Where the elements of a tensor are. */
 export type Memory = TypedArray | DeviceBuffer;
 
@@ -70,6 +75,7 @@ export interface Native {
   getSimd(): string;
   setSimd(level: string): boolean;
   setAllowTF32(allow: boolean): void;
+  setDeterministic(on: boolean): void;
   release(buffer: ArrayBuffer): void;
   /** For a large buffer that was just made: advice to the system. */
   preferLargePages(buffer: ArrayBuffer): void;
@@ -91,6 +97,16 @@ export interface Native {
   download(array: TypedArray, dtype: number, buffer: DeviceBuffer): void;
   /** The same off the event loop: the contents as they are at the call. */
   downloadAsync(array: TypedArray, dtype: number, buffer: DeviceBuffer): Promise<void>;
+  /** Fills `to` with the start of `from`, which may be of another GPU: after what that has been given, without the host. */
+  copyBuffer(from: DeviceBuffer, to: DeviceBuffer): void;
+  /** What the ops give to the selected GPU from now on is recorded, not run; what would wait for it fails. */
+  beginCapture(): void;
+  endCapture(): DeviceGraph;
+  /** Ends a capture, if one runs, without a graph. */
+  abandonCapture(): void;
+  launchGraph(graph: DeviceGraph): void;
+  /** Waits until no plan of the selected GPU is being compiled. */
+  waitForPlans(): void;
 
   convPackWeight(g: Fields, pass: number, weight: Buffer, wd: number, packed: Buffer, pd: number): void;
   convForward(...args: ConvForwardArgs): void;

@@ -21,6 +21,21 @@ export interface ZeroUnder {
   readonly version: number;
 }
 
+/** The memory that ops have read since a watch began, with its version then; null: nobody watches. */
+let watched: Map<Storage, number> | null = null;
+
+/** Runs fn and tells which memory its ops read, with its version at the first time. Not for async functions. */
+export function watchReads<T>(fn: () => T): { readonly result: T; readonly reads: ReadonlyMap<Storage, number> } {
+  const outer = watched;
+  const reads = new Map<Storage, number>();
+  watched = reads;
+  try {
+    return { result: fn(), reads };
+  } finally {
+    watched = outer;
+  }
+}
+
 export class Storage {
   /** Raised by every in-place operation. */
   version = 0;
@@ -80,6 +95,7 @@ export class Storage {
 
   /** The memory, checked to have `length` array elements still. */
   read(length: number, op: string): Memory {
+    if (watched !== null && !watched.has(this)) watched.set(this, this.version);
     if (this.array === null) return this.toDense(op);
     if (this.array.length < length) {
       throw new DisposedError(
@@ -96,6 +112,7 @@ export class Storage {
 
   /** Checks that there is memory for `length` array elements still, in whichever form. */
   check(length: number, op: string): void {
+    if (watched !== null && !watched.has(this)) watched.set(this, this.version);
     if (this.image === null) this.read(length, op);
   }
 

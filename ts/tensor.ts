@@ -4,12 +4,14 @@ import { DESCRIBE, describe } from './describe';
 import { backend, checkDevice, type Device, isDeviceBuffer, onHost } from './device';
 import { DTYPES, type DType, type TypedArray } from './dtype';
 import { DeviceError, DisposedError, DTypeError, ShapeError } from './errors';
-import type { Memory } from './native';
+import type { DeviceBuffer, Memory } from './native';
 import { Storage } from './storage';
 
 /** What autograd knows of a tensor that an op made (ts/autograd.ts). */
 export interface GradientNode {
   readonly op: string;
+  /** Says that the tensor was disposed: no backward() begins there any more. */
+  release(): void;
 }
 
 export { describe };
@@ -186,10 +188,14 @@ export class Tensor {
     return this.view();
   }
 
-  /** Gives up the memory, if no other tensor shares it, for other tensors to use; any later use is a DisposedError. Calling it twice is allowed. */
+  /**
+   * Gives up the memory, if no other tensor shares it, and what was kept for a backward() that can no longer begin anywhere; any later
+   * use is a DisposedError. Calling it twice is allowed.
+   */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.node?.release();
     this.node = null;
     context().scope?.delete(this);
     this.storage.disown();
@@ -234,16 +240,18 @@ export const zeroed = (shape: readonly number[], dtype: DType, device: Device = 
   allocated(shape, dtype, device, op, true);
 
 /**
- * x on another device, without its history: a copy, or another handle on the same memory where the device is x's own.
+ * x on another device, without its history: a copy, or another handle on the same memory where the device is x's own. From GPU to GPU it
+ * does not pass the host, which does not wait.
  * @throws DisposedError, and BackendError if the memory cannot be had or a computation that leads to x failed
  */
 export function transferred(x: Tensor, device: Device, op = 'to'): Tensor {
   if (x.device === device) return x.view();
   if (onHost(device)) return new Tensor(new Storage(x.readSync()), x.shape, x.dtype, device);
+  const from = x.raw(op);
   const y = empty(x.shape, x.dtype, device, op);
-  const memory = y.raw(op);
-  const array = onHost(x.device) ? x.hostArray(op).subarray(0, x.size * DTYPES[x.dtype].lanes) : x.readSync();
-  if (isDeviceBuffer(memory)) backend(device).upload(array, y.code, memory);
+  const to = y.raw(op) as DeviceBuffer;
+  if (isDeviceBuffer(from)) backend(device).copyBuffer(from, to);
+  else backend(device).upload(from.subarray(0, x.size * DTYPES[x.dtype].lanes), y.code, to);
   return y;
 }
 

@@ -56,6 +56,11 @@ Napi::Value set_tf32(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value set_deterministic_mode(const Napi::CallbackInfo& info) {
+  set_deterministic(info[0].As<Napi::Boolean>().Value());
+  return info.Env().Undefined();
+}
+
 // Frees a buffer's memory at once; whoever still holds the array sees length 0.
 Napi::Value release(const Napi::CallbackInfo& info) {
   napi_detach_arraybuffer(info.Env(), info[0]);
@@ -87,6 +92,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("getSimd", Napi::Function::New(env, get_simd, "getSimd"));
   exports.Set("setSimd", Napi::Function::New(env, set_simd, "setSimd"));
   exports.Set("setAllowTF32", Napi::Function::New(env, set_tf32, "setAllowTF32"));
+  exports.Set("setDeterministic", Napi::Function::New(env, set_deterministic_mode, "setDeterministic"));
   exports.Set("release", Napi::Function::New(env, release, "release"));
   exports.Set("preferLargePages", Napi::Function::New(env, large_pages, "preferLargePages"));
   export_device_memory(exports);

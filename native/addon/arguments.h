@@ -11,6 +11,7 @@
 #include "../device.h"
 #include "../ops.h"
 #include "device_buffer.h"
+#include "environment.h"
 
 namespace partialconv {
 
@@ -32,6 +33,12 @@ template <class T>
 struct FieldType<T> {
   using type = typename T::Field;
 };
+
+// While a graph is captured, it keeps the memory that its ops use.
+template <class C>
+void keep(C& context, const DeviceBuffer& buffer) {
+  if constexpr (!kHostMemory) context.keep(buffer.memory());
+}
 
 // An op's own arguments are few; a Span takes two places (storage, dtype).
 class Arguments {
@@ -103,6 +110,7 @@ class Arguments {
     if (is_absent(storage)) return {};
     const DeviceBuffer* buffer = DeviceBuffer::of(env_, storage);
     if (buffer == nullptr) throw std::invalid_argument("expected memory of a device, but got something else");
+    keep(Environment::of(env_).context, *buffer);
     return {buffer->data(), buffer->bytes() / dtype_bytes(type), type};
   }
 

@@ -1,5 +1,5 @@
-// Device memory as a JavaScript object: dispose() frees it at once, the finalizer is a safety net. The collector is told its size, and
-// told back exactly what it was told.
+// Device memory, or a captured graph with the memory that is its own, as a JavaScript object: dispose() frees it at once, the finalizer is
+// a safety net. The collector is told its size, and told back exactly what it was told.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,12 @@ namespace partialconv {
 
 class DeviceBuffer {
  public:
-  // memory: device memory that lives as long as the pointer (device.h's Context::allocate).
+  enum class Kind { kMemory, kGraph };
+
+  // memory: device memory that lives as long as the pointer (device.h's Context::allocate), or a graph (Context::end_capture).
   // length: of the typed array with the same contents, which JavaScript sees.
-  static napi_value make(napi_env env, std::shared_ptr<void> memory, int64_t bytes, int64_t length) {
-    auto buffer = std::unique_ptr<DeviceBuffer>(new DeviceBuffer(std::move(memory), bytes));
+  static napi_value make(napi_env env, std::shared_ptr<void> memory, int64_t bytes, int64_t length, int device, Kind kind = Kind::kMemory) {
+    auto buffer = std::unique_ptr<DeviceBuffer>(new DeviceBuffer(std::move(memory), bytes, device, kind));
     napi_value object, function, size;
     require(napi_create_object(env, &object));
     require(napi_type_tag_object(env, object, &kTag));
@@ -37,17 +39,21 @@ class DeviceBuffer {
     return napi_unwrap(env, value, &data) == napi_ok ? static_cast<DeviceBuffer*>(data) : nullptr;
   }
 
-  void* data() const {
+  void* data() const { return memory(Kind::kMemory).get(); }
+  const std::shared_ptr<void>& memory(Kind kind = Kind::kMemory) const {
     if (!memory_) throw std::invalid_argument("the device buffer was disposed");
-    return memory_.get();
+    if (kind != kind_) throw std::invalid_argument("expected memory of a device or a graph, but got the other");
+    return memory_;
   }
   int64_t bytes() const { return bytes_; }
+  int device() const { return device_; }
 
  private:
   // Marks the objects that make() made; random.
   static constexpr napi_type_tag kTag = {0x3f1d5a0c7be24c11, 0x9c0e64b1a8d7f253};
 
-  DeviceBuffer(std::shared_ptr<void> memory, int64_t bytes) : memory_(std::move(memory)), bytes_(bytes) {}
+  DeviceBuffer(std::shared_ptr<void> memory, int64_t bytes, int device, Kind kind)
+      : memory_(std::move(memory)), bytes_(bytes), device_(device), kind_(kind) {}
 
   static void require(napi_status status) {
     if (status != napi_ok) throw std::runtime_error("a device buffer's object could not be made");
@@ -79,7 +85,9 @@ class DeviceBuffer {
   }
 
   std::shared_ptr<void> memory_;
-  int64_t bytes_;
+  const int64_t bytes_;
+  const int device_;
+  const Kind kind_;
   int64_t accounted_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// The exports about devices: how many there are and why none, their names, which one the next ops run on; allocate, upload, download.
+// The exports about devices: how many there are and why none, their names, which one the next ops run on; memory, copies, graphs.
 // The CPU addon has them too, and says that it has no devices.
 #pragma once
 
@@ -69,7 +69,7 @@ struct DeviceMemory {
       if constexpr (kHostMemory) refuse("memory");
       else {
         C& context = Environment::of(env).context;
-        return DeviceBuffer::make(env, context.allocate(static_cast<std::size_t>(bytes)), bytes, length);
+        return DeviceBuffer::make(env, context.allocate(static_cast<std::size_t>(bytes)), bytes, length, context.device());
       }
     });
   }
@@ -85,6 +85,68 @@ struct DeviceMemory {
         if (kUpload) context.write(copy.device, copy.host, copy.bytes);
         else context.read(copy.host, copy.device, copy.bytes);
       }
+      return nullptr;
+    });
+  }
+
+  // copyBuffer(from, to): the start of `from`, on this GPU or another, fills `to`.
+  static napi_value copy_buffer(napi_env env, napi_callback_info info) {
+    return guarded(env, [&]() -> napi_value {
+      Arguments arguments(env, info);
+      const DeviceBuffer &from = arguments.device_buffer(), &to = arguments.device_buffer();
+      if (from.bytes() < to.bytes()) throw std::invalid_argument("the source of a copy is smaller than what it has to fill");
+      if constexpr (!kHostMemory) {
+        C& context = Environment::of(env).context;
+        keep(context, from);
+        keep(context, to);
+        context.copy(to.data(), to.device(), from.data(), from.device(), static_cast<std::size_t>(to.bytes()));
+      }
+      return nullptr;
+    });
+  }
+
+  // beginCapture(), endCapture(): graph, abandonCapture(), launchGraph(graph), waitForPlans(): of the selected device.
+  static napi_value begin_capture(napi_env env, napi_callback_info) {
+    return guarded(env, [&]() -> napi_value {
+      if constexpr (kHostMemory) refuse("graphs");
+      else static_cast<C&>(Environment::of(env).context).begin_capture();
+      return nullptr;
+    });
+  }
+
+  static napi_value end_capture(napi_env env, napi_callback_info) {
+    return guarded(env, [&]() -> napi_value {
+      if constexpr (kHostMemory) refuse("graphs");
+      else {
+        C& context = Environment::of(env).context;
+        const auto graph = context.end_capture();
+        return DeviceBuffer::make(env, graph, static_cast<int64_t>(graph->bytes()), 0, graph->device(), DeviceBuffer::Kind::kGraph);
+      }
+    });
+  }
+
+  static napi_value abandon_capture(napi_env env, napi_callback_info) {
+    return guarded(env, [&]() -> napi_value {
+      if constexpr (!kHostMemory) static_cast<C&>(Environment::of(env).context).abandon_capture();
+      return nullptr;
+    });
+  }
+
+  static napi_value launch_graph(napi_env env, napi_callback_info info) {
+    return guarded(env, [&]() -> napi_value {
+      const DeviceBuffer& buffer = Arguments(env, info).device_buffer();
+      if constexpr (kHostMemory) refuse("graphs");
+      else {
+        C& context = Environment::of(env).context;
+        context.launch(buffer.memory(DeviceBuffer::Kind::kGraph));
+      }
+      return nullptr;
+    });
+  }
+
+  static napi_value wait_for_plans(napi_env env, napi_callback_info) {
+    return guarded(env, [&]() -> napi_value {
+      if constexpr (!kHostMemory) static_cast<C&>(Environment::of(env).context).wait_for_plans();
       return nullptr;
     });
   }
@@ -132,6 +194,12 @@ inline void export_device_memory(Napi::Object& exports) {
   add("upload", Memory::copy<true>);
   add("download", Memory::copy<false>);
   add("downloadAsync", Memory::download_async);
+  add("copyBuffer", Memory::copy_buffer);
+  add("beginCapture", Memory::begin_capture);
+  add("endCapture", Memory::end_capture);
+  add("abandonCapture", Memory::abandon_capture);
+  add("launchGraph", Memory::launch_graph);
+  add("waitForPlans", Memory::wait_for_plans);
 }
 
 }  // namespace partialconv

@@ -31,8 +31,9 @@ class Context {
 int thread_count();
 void set_thread_count(int count);
 
-// A setting of the CUDA backend's, which means nothing here.
+// Settings of the CUDA backend's, which mean nothing here.
 inline void set_allow_tf32(bool) {}
+inline void set_deterministic(bool) {}
 
 // body(task) for every task in [0, tasks), on up to thread_count() threads; returns when all are done. Tasks are handed out
 // dynamically. The first exception is rethrown. A call from inside a task, or while another thread's call has the pool, runs inline.

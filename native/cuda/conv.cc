@@ -181,10 +181,12 @@ void forward(Context& context, const ConvGeometry& g, const ConvInput& input, Sp
   const bool y_as_it_is = same_bytes(out, to) && open(ratio) && !epilogue.bias && g.wo == out.pitch;
   const Placed x(context, from, input.x, x_as_it_is), result(context, to, y, y_as_it_is);
   if (!x_as_it_is) to_image(context, in, from, mask, input.x, x.data());
-  if (same_bytes(out, to) && out.channels_last && run_fused(context, g, route, x.data(), packed, epilogue, y)) return;
+  if (same_bytes(out, to) && out.channels_last && run_fused(context, g, route, x.data(), packed, epilogue, y))
+    return clear_padding(context, out, y);
   const Binding bindings[] = {{kX, x.data()}, {kWeight, packed.data}, {kY, result.data()}};
   Engines::of(context).run(context, route.shape, bindings);
-  if (!y_as_it_is) from_image(context, to, out, ratio, epilogue.bias.data, result.data(), y);
+  if (y_as_it_is) clear_padding(context, out, y);
+  else from_image(context, to, out, ratio, epilogue.bias.data, result.data(), y);
 }
 
 void backward_input(Context& context, const ConvGeometry& g, Span dy, Span packed, Span mask, Span ratio, Span updated, Span dx) {

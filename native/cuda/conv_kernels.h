@@ -47,6 +47,10 @@ void to_image(Context& context, const Image& from, const Image& image, const Gat
 // scale. What of y is no tensor becomes zero.
 void from_image(Context& context, const Image& image, const Image& to, const Gate& gate, const void* bias, const void* from, Span y);
 
+// Zeros round the tensor in an image with channels last: a plan leaves there what the tensor's last columns lead to, and NaN or infinity
+// times the zeros of a padded operand is NaN. Does nothing to another image.
+void clear_padding(Context& context, const Image& image, Span y);
+
 // The operands of a fused plan's tail, rounded up as the plan's result is: planes [planes, width] of floats -> [planes, padded_width] with
 // zeros behind (a null one: ones before them), bias [channels] -> [padded_channels]. A null destination is left out.
 struct TailOperands {

@@ -3,17 +3,47 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <stdexcept>
 #include <string>
 
+#include "../failure.h"
 #include "cudnn_api.h"
+#include "engine.h"
 
 namespace partialconv {
 namespace {
 
 std::atomic<bool> tf32_allowed{true};
+
+bool asked_for(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && std::strcmp(value, "1") == 0;
+}
+
+std::atomic<bool> is_deterministic{asked_for("PARTIALCONV_DETERMINISTIC")};
+
+constexpr int kCaptureUnsupported = 900;  // cudaErrorStreamCaptureUnsupported
+
+// An event behind what a stream has been given, for another stream; the stream's GPU is current.
+class Mark {
+ public:
+  explicit Mark(cuda::Stream stream) : event_(cuda::create_event()) { cuda::record(event_, stream); }
+  ~Mark() {
+    try {
+      cuda::destroy_event(event_);
+    } catch (const Failure&) {
+    }
+  }
+  Mark(const Mark&) = delete;
+  Mark& operator=(const Mark&) = delete;
+  void before(cuda::Stream stream) const { cuda::wait_on(stream, event_); }
+
+ private:
+  const cuda::Event event_;
+};
 
 // An event behind what a stream has been given, and pinned memory for what is copied.
 class Pending {
@@ -56,28 +86,81 @@ void Context::select(int device) {
     throw std::runtime_error("cuda:" + std::to_string(device) + " is not available: " +
                              (found.count == 0 ? found.reason : "this machine has " + std::to_string(found.count) + " CUDA device(s)"));
   }
+  if (capture_ && device != capture_->device()) refuse_in_capture("cudaSetDevice", "work on another GPU");
   std::lock_guard lock(mutex_);
   device_ = device;
 }
 
-std::shared_ptr<cuda::Memory> Context::shared_memory() {
+std::shared_ptr<cuda::Memory> Context::shared_memory() { return memory_of(device_); }
+
+std::shared_ptr<cuda::Memory> Context::memory_of(int device) {
   std::lock_guard lock(mutex_);
   const cuda::Presence& found = cuda::presence();
   if (found.count == 0) throw std::runtime_error("no CUDA device: " + found.reason);
   if (memories_.empty()) memories_.resize(static_cast<std::size_t>(found.count));
-  std::shared_ptr<cuda::Memory>& memory = memories_[static_cast<std::size_t>(device_)];
-  if (!memory) memory = std::make_shared<cuda::Memory>(device_);
-  else cuda::use_device(device_);
+  std::shared_ptr<cuda::Memory>& memory = memories_[static_cast<std::size_t>(device)];
+  if (!memory) memory = std::make_shared<cuda::Memory>(device);
+  else cuda::use_device(device);
   return memory;
 }
 
+void Context::refuse_in_capture(const char* call, const char* what) const {
+  if (capture_) throw Failure(call, kCaptureUnsupported, std::string(what) + " cannot be part of a CUDA graph");
+}
+
+void Context::write(void* to, const void* host, std::size_t bytes) {
+  refuse_in_capture("cudaMemcpyAsync", "a copy from the host");
+  cuda::copy_to_device(to, host, bytes, stream());
+}
+
+void Context::read(void* host, const void* from, std::size_t bytes) {
+  refuse_in_capture("cudaMemcpyAsync", "a copy to the host");
+  cuda::copy_to_host(host, from, bytes, stream());
+}
+
+void Context::copy(void* to, int to_device, const void* from, int from_device, std::size_t bytes) {
+  if (bytes == 0) return;
+  if (to_device == from_device) return cuda::copy_on_device(to, from, bytes, memory_of(to_device)->stream());
+  refuse_in_capture("cudaMemcpyPeerAsync", "a copy to another GPU");
+  const cuda::Stream source = memory_of(from_device)->stream();
+  const Mark written(source);
+  const cuda::Stream target = memory_of(to_device)->stream();
+  written.before(target);
+  cuda::copy_between(to, to_device, from, from_device, bytes, target);
+  const Mark copied(target);
+  memory_of(from_device);
+  copied.before(source);  // who gets the source's memory next writes it after the copy
+}
+
+void Context::begin_capture() {
+  refuse_in_capture("cudaStreamBeginCapture", "another capture");
+  capture_ = std::make_unique<cuda::GraphCapture>(shared_memory());
+}
+
+std::shared_ptr<cuda::CapturedGraph> Context::end_capture() {
+  if (!capture_) throw std::logic_error("no capture is under way");
+  const std::unique_ptr<cuda::GraphCapture> capture = std::move(capture_);
+  return capture->finish();
+}
+
+void Context::launch(const std::shared_ptr<void>& captured) {
+  refuse_in_capture("cudaGraphLaunch", "a graph");
+  const auto& graph = *static_cast<const cuda::CapturedGraph*>(captured.get());
+  cuda::use_device(graph.device());
+  graph.launch();
+}
+
+void Context::wait_for_plans() { cuda::Engines::wait(memory().device()); }
+
 std::function<void()> Context::completion() {
+  refuse_in_capture("cudaEventRecord", "what is waited for");
   const auto pending = std::make_shared<Pending>(shared_memory(), 0);
   pending->record();
   return [pending] { pending->wait(); };
 }
 
 std::function<void()> Context::read_later(void* host, const void* from, std::size_t bytes) {
+  refuse_in_capture("cudaMemcpyAsync", "a copy to the host");
   const auto pending = std::make_shared<Pending>(shared_memory(), bytes);
   if (bytes > 0) cuda::copy_to_pinned(pending->pinned(), from, bytes, stream());
   pending->record();
@@ -113,6 +196,8 @@ const char* simd_level() { return "none"; }
 void set_simd_level(const char*) {}
 
 bool allow_tf32() { return tf32_allowed.load(std::memory_order_relaxed); }
+bool deterministic() { return is_deterministic.load(std::memory_order_relaxed); }
+void set_deterministic(bool on) { is_deterministic.store(on, std::memory_order_relaxed); }
 void set_allow_tf32(bool allow) { tf32_allowed.store(allow, std::memory_order_relaxed); }
 
 }  // namespace partialconv

@@ -11,6 +11,7 @@
 
 #include "../ops.h"
 #include "cuda/launch.h"
+#include "graph_capture.h"
 #include "memory.h"
 
 namespace partialconv {
@@ -37,13 +38,28 @@ class Context {
 
   // Device memory that lives until the pointer does; a copy from the host, and one to it (which waits).
   std::shared_ptr<void> allocate(std::size_t bytes) { return memory().share(bytes); }
-  void write(void* to, const void* host, std::size_t bytes) { cuda::copy_to_device(to, host, bytes, stream()); }
-  void read(void* host, const void* from, std::size_t bytes) { cuda::copy_to_host(host, from, bytes, stream()); }
+  void write(void* to, const void* host, std::size_t bytes);
+  void read(void* host, const void* from, std::size_t bytes);
+  // Between memory of one GPU, or of two without the host: after all that `from`'s stream has, before all that it gets later.
+  void copy(void* to, int to_device, const void* from, int from_device, std::size_t bytes);
 
   // Waits, on any thread, until what the stream has now is done; throws if it failed.
   std::function<void()> completion();
   // Copies now, in stream order; the function waits for the copy and has the bytes in host memory when it returns.
   std::function<void()> read_later(void* host, const void* from, std::size_t bytes);
+
+  // What the following ops give to the selected GPU's stream is recorded, not run, until the end of the capture; nothing may wait for it,
+  // cross to the host or go to another GPU meanwhile. Abandoning one that does not run does nothing.
+  void begin_capture();
+  std::shared_ptr<cuda::CapturedGraph> end_capture();
+  void abandon_capture() { capture_.reset(); }
+  // In a capture: the graph keeps what one of its ops uses.
+  void keep(const std::shared_ptr<const void>& used) {
+    if (capture_) capture_->keep(used);
+  }
+  void launch(const std::shared_ptr<void>& graph);  // of end_capture()
+  // Waits until no plan of the selected GPU is being compiled.
+  void wait_for_plans();
 
   static int device_count();
   static std::string device_absence();  // why device_count() is 0, or ""
@@ -51,9 +67,13 @@ class Context {
   static std::string libraries();  // cuDNN's version and place, or why there is none
 
  private:
+  std::shared_ptr<cuda::Memory> memory_of(int device);  // with the GPU current for the calling thread
+  void refuse_in_capture(const char* call, const char* what) const;
+
   std::mutex mutex_;
   int device_ = 0;
   std::vector<std::shared_ptr<cuda::Memory>> memories_;  // by index of the GPU
+  std::unique_ptr<cuda::GraphCapture> capture_;          // null where none is under way
 };
 
 // Temporary device memory of an op, given back in stream order.
@@ -94,5 +114,10 @@ void set_simd_level(const char* level);
 // Whether float32 convolutions may run in TF32; at first they may. Weights are packed for the setting at the time.
 bool allow_tf32();
 void set_allow_tf32(bool allow);
+
+// Whether an op's bits may depend on nothing but its operands: then no plan is used that comes from a thread or is chosen by time.
+// At first PARTIALCONV_DETERMINISTIC.
+bool deterministic();
+void set_deterministic(bool on);
 
 }  // namespace partialconv

@@ -12,6 +12,7 @@ namespace {
 // A plan may want this much and no more: some engines offer to trade gigabytes for a few per cent.
 constexpr int64_t kMaxWorkspace = int64_t{1} << 30;
 
+std::mutex everyone_mutex;
 std::map<int, std::unique_ptr<Engines>>* everyone = nullptr;
 
 }  // namespace
@@ -32,7 +33,6 @@ Engines::~Engines() {
 void Engines::stop_compiling() { compiler_.stop(); }
 
 Engines& Engines::of(Context& context) {
-  static std::mutex mutex;
   // Never destroyed: at the process's end the driver may be gone before us.
   static auto* const all = [] {
     std::atexit([] {
@@ -41,21 +41,32 @@ Engines& Engines::of(Context& context) {
     return everyone = new std::map<int, std::unique_ptr<Engines>>;
   }();
   const int device = context.memory().device();
-  std::lock_guard lock(mutex);
+  std::lock_guard lock(everyone_mutex);
   std::unique_ptr<Engines>& engines = (*all)[device];
   if (!engines) engines = std::make_unique<Engines>(device);
   return *engines;
 }
 
-const Plan& Engines::plan_of(const Shape& shape) {
+void Engines::wait(int device) {
+  Engines* engines = nullptr;
+  {
+    std::lock_guard lock(everyone_mutex);
+    if (everyone == nullptr || !everyone->contains(device)) return;
+    engines = everyone->at(device).get();
+  }
+  engines->compiler_.wait();
+}
+
+std::shared_ptr<const Plan> Engines::plan_of(const Shape& shape) {
   key_.shape = shape;
-  if (const Plan* plan = plans_.find(key_)) return *plan;
+  if (const std::shared_ptr<const Plan>* plan = plans_.find(key_)) return *plan;
   std::optional<Plan> plan = Plan::find(cudnn::Target(handle_), shape, kMaxWorkspace);
   if (!plan) throw std::runtime_error("cuDNN has no plan for " + shape.text());
-  return plans_.put(key_, std::move(*plan));
+  return plans_.put(key_, std::make_shared<const Plan>(std::move(*plan)));
 }
 
 bool Engines::ready(const Shape& shape) {
+  if (deterministic()) return false;
   const std::lock_guard lock(mutex_);
   key_.shape = shape;
   if (plans_.find(key_) != nullptr) return true;
@@ -66,16 +77,17 @@ bool Engines::ready(const Shape& shape) {
 void Engines::publish(const PlanKey& key, std::optional<Plan> plan) {
   const std::lock_guard lock(mutex_);
   if (!plan) return;
-  plans_.put(key, std::move(*plan));
+  plans_.put(key, std::make_shared<const Plan>(std::move(*plan)));
   requested_.erase(key);
 }
 
 void Engines::run(Context& context, const Shape& shape, std::span<const Binding> bindings) {
   std::lock_guard lock(mutex_);
-  const Plan& plan = plan_of(shape);
-  Scratch workspace(context, static_cast<std::size_t>(plan.workspace()));
+  const std::shared_ptr<const Plan> plan = plan_of(shape);
+  context.keep(plan);
+  Scratch workspace(context, static_cast<std::size_t>(plan->workspace()));
   cudnn::check(cudnn::api().set_stream(handle_, context.stream()), "cudnnSetStream");
-  plan.execute(handle_, bindings, workspace.as<void>());
+  plan->execute(handle_, bindings, workspace.as<void>());
 }
 
 }  // namespace partialconv::cuda

@@ -49,6 +49,20 @@ struct FromImage {
   }
 };
 
+// Of each row [pitch, c_padded], what lies behind the last column, then behind the last channel of the others.
+template <class T>
+struct ClearPadding {
+  Image m;
+  T* y;
+
+  HOST_DEVICE void operator()(int64_t i) const {
+    const int64_t behind = (m.pitch - m.w) * m.c_padded, extra = m.c_padded - m.c, in_row = behind + m.w * extra;
+    const int64_t row = i / in_row, at = i % in_row;
+    const int64_t in_image = at < behind ? m.w * m.c_padded + at : (at - behind) / extra * m.c_padded + m.c + (at - behind) % extra;
+    y[row * m.pitch * m.c_padded + in_image] = store<T>(Compute<T>(0));
+  }
+};
+
 template <class T>
 struct PadTail {
   TailOperands o;
@@ -156,6 +170,12 @@ void from_image(Context& context, const Image& image, const Image& to, const Gat
   visit_real(y.dtype, [&]<class T>(TypeTag<T>) {
     each(context, to.size(), FromImage<T>{image, to, gate, static_cast<const T*>(bias), static_cast<const T*>(from), y.as<T>()});
   });
+}
+
+void clear_padding(Context& context, const Image& image, Span y) {
+  if (!image.channels_last) return;
+  const int64_t in_row = (image.pitch - image.w) * image.c_padded + image.w * (image.c_padded - image.c);
+  visit_real(y.dtype, [&]<class T>(TypeTag<T>) { each(context, image.n * image.h * in_row, ClearPadding<T>{image, y.as<T>()}); });
 }
 
 void pad_tail(Context& context, DType bias, const TailOperands& operands) {

@@ -2,8 +2,10 @@
 #include "memory.h"
 
 #include <bit>
+#include <utility>
 
 #include "../failure.h"
+#include "graph_capture.h"
 
 namespace partialconv::cuda {
 namespace {
@@ -47,6 +49,9 @@ Memory::~Memory() {
 void* Memory::take(std::size_t bytes) {
   const std::size_t size = size_class(bytes);
   std::lock_guard lock(mutex_);
+  if (arena_) {
+    if (void* data = arena_->reuse(size)) return data;
+  }
   std::vector<void*>& blocks = free_[size];
   void* data = nullptr;
   if (!blocks.empty()) {
@@ -54,27 +59,36 @@ void* Memory::take(std::size_t bytes) {
     blocks.pop_back();
     cached_ -= size;
   } else {
-    use_device(device_);
-    data = allocate(pool_, size, stream_);
-    if (data == nullptr) {
-      empty_cache();
-      synchronize(stream_);
-      trim_pool(pool_);
-      data = allocate(pool_, size, stream_);
-    }
-    if (data == nullptr) {
-      throw Failure("cudaMallocFromPoolAsync", 2,
-                    "out of memory on cuda:" + std::to_string(device_) + ": " + std::to_string(bytes) + " bytes asked, " +
-                        std::to_string(free_memory()) + " free, " + std::to_string(in_use_) + " in use here");
-    }
+    data = fresh(size);
+  }
+  if (data == nullptr) {
+    throw Failure("cudaMallocFromPoolAsync", 2,
+                  "out of memory on cuda:" + std::to_string(device_) + ": " + std::to_string(bytes) + " bytes asked, " +
+                      std::to_string(free_memory()) + " free, " + std::to_string(in_use_) + " in use here");
   }
   in_use_ += size;
+  if (arena_) arena_->add(data, size);
   return data;
+}
+
+// Null where there is none.
+void* Memory::fresh(std::size_t size) {
+  use_device(device_);
+  if (arena_) {
+    if (beside_ == nullptr) beside_ = create_stream();
+    return allocate(pool_, size, beside_);
+  }
+  if (void* data = allocate(pool_, size, stream_)) return data;
+  empty_cache();
+  synchronize(stream_);
+  trim_pool(pool_);
+  return allocate(pool_, size, stream_);
 }
 
 void Memory::give_back(void* data, std::size_t bytes) noexcept {
   const std::size_t size = size_class(bytes);
   std::lock_guard lock(mutex_);
+  if (arena_ && arena_->give_back(data)) return;
   in_use_ -= size;
   try {
     free_[size].push_back(data);
@@ -84,7 +98,30 @@ void Memory::give_back(void* data, std::size_t bytes) noexcept {
 }
 
 std::shared_ptr<void> Memory::share(std::size_t bytes) {
-  return {take(bytes), [self = shared_from_this(), bytes](void* data) { self->give_back(data, bytes); }};
+  void* data = take(bytes);
+  std::unique_lock lock(mutex_);
+  const std::shared_ptr<Arena> arena = arena_;
+  lock.unlock();
+  if (arena) return {data, [arena](void* block) { arena->give_back(block); }};
+  return {data, [self = shared_from_this(), bytes](void* block) { self->give_back(block, bytes); }};
+}
+
+void Memory::begin_arena(std::shared_ptr<Arena> arena) {
+  std::lock_guard lock(mutex_);
+  arena_ = std::move(arena);
+}
+
+void Memory::end_arena() {
+  std::shared_ptr<Arena> arena;  // goes after the lock
+  Stream beside = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    std::swap(arena, arena_);
+    std::swap(beside, beside_);
+  }
+  if (beside == nullptr) return;
+  synchronize(beside);  // what it gave is there for the stream from now on
+  destroy_stream(beside);
 }
 
 void* Memory::take_pinned(std::size_t bytes) {

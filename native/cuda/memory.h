@@ -11,6 +11,8 @@
 
 namespace partialconv::cuda {
 
+class Arena;
+
 // What a request takes: a multiple of 512 bytes, above 4 KiB with at most an eighth of waste, so that freed blocks fit again.
 std::size_t size_class(std::size_t bytes);
 
@@ -33,6 +35,10 @@ class Memory : public std::enable_shared_from_this<Memory> {
   void give_back(void* data, std::size_t bytes) noexcept;
   std::shared_ptr<void> share(std::size_t bytes);
 
+  // From begin to end, blocks that are taken are the arena's (graph_capture.h), and none are freed: the stream is captured.
+  void begin_arena(std::shared_ptr<Arena> arena);
+  void end_arena();
+
   // Pinned host memory for one copy; what is given back is kept, up to a bound.
   void* take_pinned(std::size_t bytes);
   void give_back_pinned(void* data, std::size_t bytes) noexcept;
@@ -41,6 +47,7 @@ class Memory : public std::enable_shared_from_this<Memory> {
   std::size_t cached() const;
 
  private:
+  void* fresh(std::size_t size);
   void empty_cache();
 
   const int device_;
@@ -50,6 +57,8 @@ class Memory : public std::enable_shared_from_this<Memory> {
   mutable std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_;  // by size class
   std::map<std::size_t, std::vector<void*>> free_pinned_;
+  std::shared_ptr<Arena> arena_;  // null outside of a capture
+  Stream beside_ = nullptr;       // of memory that a capture takes fresh
   std::size_t in_use_ = 0, cached_ = 0, cached_pinned_ = 0;
 };
 

@@ -17,6 +17,11 @@ void PlanCompiler::request(const PlanKey& key) {
   wake_.notify_one();
 }
 
+void PlanCompiler::wait() {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [this] { return stopping_ || (waiting_.empty() && !busy_); });
+}
+
 void PlanCompiler::stop() {
   {
     const std::lock_guard lock(mutex_);
@@ -24,6 +29,7 @@ void PlanCompiler::stop() {
     waiting_.clear();
   }
   wake_.notify_one();
+  idle_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -34,6 +40,7 @@ void PlanCompiler::run() {
     if (stopping_) return;
     const PlanKey key = std::move(waiting_.front());
     waiting_.pop_front();
+    busy_ = true;
     lock.unlock();
     std::optional<Plan> plan;
     try {
@@ -41,6 +48,9 @@ void PlanCompiler::run() {
     } catch (const std::exception&) {  // the plain plan goes on doing the work
     }
     done_(key, std::move(plan));
+    lock.lock();
+    busy_ = false;
+    idle_.notify_all();
   }
 }
 

@@ -23,6 +23,8 @@ class PlanCompiler {
   ~PlanCompiler() { stop(); }
 
   void request(const PlanKey& key);
+  // Returns when all that was requested is done.
+  void wait();
   // Ends the thread after the plan it is at; those that wait are dropped. A process must not end while cuDNN compiles.
   void stop();
 
@@ -35,9 +37,9 @@ class PlanCompiler {
   const Done done_;
   cudnn::Handle handle_ = nullptr;  // cuDNN's handles serve one thread each
   std::mutex mutex_;
-  std::condition_variable wake_;
+  std::condition_variable wake_, idle_;
   std::deque<PlanKey> waiting_;
-  bool stopping_ = false;
+  bool stopping_ = false, busy_ = false;
   std::thread thread_;
 };
 

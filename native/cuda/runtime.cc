@@ -112,6 +112,10 @@ void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream), "cudaMemcpyAsync");
 }
 
+void copy_between(void* to, int to_device, const void* from, int from_device, std::size_t bytes, Stream stream) {
+  check(cudaMemcpyPeerAsync(to, to_device, from, from_device, bytes, stream), "cudaMemcpyPeerAsync");
+}
+
 void set_bytes(void* to, int value, std::size_t bytes, Stream stream) {
   check(cudaMemsetAsync(to, value, bytes, stream), "cudaMemsetAsync");
 }
@@ -145,6 +149,30 @@ bool done(Event event) {
 }
 
 void wait(Event event) { check(cudaEventSynchronize(event), "cudaEventSynchronize"); }
+void wait_on(Stream stream, Event event) { check(cudaStreamWaitEvent(stream, event, 0), "cudaStreamWaitEvent"); }
+
+// Thread-local: another thread may allocate or wait meanwhile.
+void begin_capture(Stream stream) { check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture"); }
+
+Graph end_capture(Stream stream) {
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
+  cudaGraphDestroy(graph);
+  check(status, "cudaGraphInstantiate");
+  return executable;
+}
+
+void abandon_capture(Stream stream) noexcept {
+  cudaGraph_t graph = nullptr;
+  cudaStreamEndCapture(stream, &graph);
+  if (graph != nullptr) cudaGraphDestroy(graph);
+  cudaGetLastError();  // a capture that was invalid already says so again
+}
+
+void launch(Graph graph, Stream stream) { check(cudaGraphLaunch(graph, stream), "cudaGraphLaunch"); }
+void destroy_graph(Graph graph) { check(cudaGraphExecDestroy(graph), "cudaGraphExecDestroy"); }
 
 void check_launch(int status) { check(static_cast<cudaError_t>(status), "cudaLaunchKernel"); }
 

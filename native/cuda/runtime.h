@@ -8,12 +8,14 @@
 struct CUstream_st;
 struct CUevent_st;
 struct CUmemPoolHandle_st;
+struct CUgraphExec_st;
 
 namespace partialconv::cuda {
 
 using Stream = CUstream_st*;
 using Event = CUevent_st*;
 using Pool = CUmemPoolHandle_st*;
+using Graph = CUgraphExec_st*;  // one that can be launched
 
 // The GPUs that can be used, and why there is none: missing or too old driver, no device.
 struct Presence {
@@ -51,6 +53,8 @@ void release(void* data, Stream stream);
 void copy_to_device(void* to, const void* host, std::size_t bytes, Stream stream);
 void copy_to_host(void* host, const void* from, std::size_t bytes, Stream stream);
 void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream);
+// Between two GPUs without the host, in the order of a stream of either; they need no access to each other's memory.
+void copy_between(void* to, int to_device, const void* from, int from_device, std::size_t bytes, Stream stream);
 void set_bytes(void* to, int value, std::size_t bytes, Stream stream);
 
 // Pinned host memory: a copy to it runs in stream order, and does not wait.
@@ -63,6 +67,17 @@ void destroy_event(Event event);
 void record(Event event, Stream stream);
 bool done(Event event);
 void wait(Event event);
+// What the stream is given from now on waits for what was recorded, also on another GPU; the host goes on.
+void wait_on(Stream stream, Event event);
+
+// From begin to end, what this thread gives to the stream is recorded instead of run, with its arguments as they are; other threads are
+// not affected. What would wait for the stream or look at its progress fails, and so does end_capture() then. Either ending leaves the
+// stream as before.
+void begin_capture(Stream stream);
+Graph end_capture(Stream stream);
+void abandon_capture(Stream stream) noexcept;
+void launch(Graph graph, Stream stream);
+void destroy_graph(Graph graph);
 
 // Throws if status, of a kernel launch, is an error.
 void check_launch(int status);

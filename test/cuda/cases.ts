@@ -197,7 +197,18 @@ function autocastConvolutions(
 
 /** Exported functions and classes that have nothing to compute on a device. */
 export const ON_THE_HOST: readonly string[] = [
-  ...['devices', 'getNumThreads', 'hasCuda', 'info', 'manualSeed', 'setAllowTF32', 'setNumThreads', 'summary', 'fromBuffer'],
-  ...['Module', 'Optimizer', 'Schedule', 'Tensor', 'StepLR', 'CosineAnnealingLR'],
+  ...[
+    'devices',
+    'getNumThreads',
+    'hasCuda',
+    'info',
+    'manualSeed',
+    'setAllowTF32',
+    'setDeterministic',
+    'setNumThreads',
+    'summary',
+    'fromBuffer',
+  ],
+  ...['Module', 'CompiledLayer', 'Optimizer', 'Schedule', 'Tensor', 'StepLR', 'CosineAnnealingLR'],
   ...['BackendError', 'DTypeError', 'DeviceError', 'DisposedError', 'ShapeError'],
 ];

@@ -15,10 +15,16 @@ type Name =
   | 'restored'
   | 'fused'
   | 'uploads'
+  | 'downloads'
+  | 'peerCopies'
+  | 'captured'
+  | 'graphs'
+  | 'graphLaunches'
   | 'waits'
   | 'refuseFused'
   | 'failLaunch'
   | 'failExecute'
+  | 'failGraph'
   | 'failLate';
 
 interface Fake {
@@ -65,7 +71,7 @@ export function needsFakeCuda(): void {
     useCudaAddon(fakePath);
   });
   afterEach(() => {
-    for (const name of ['failLaunch', 'failExecute', 'failLate'] as const) fake.set(name, 0);
+    for (const name of ['failLaunch', 'failExecute', 'failGraph', 'failLate'] as const) fake.set(name, 0);
   });
   after(() => {
     useCudaAddon(null);

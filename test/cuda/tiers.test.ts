@@ -1,11 +1,14 @@
 // Two tiers of plans on 'cuda': the plain one at once, the fused one from a thread of its own, with the same numbers and one kernel less.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { expect } from 'chai';
 import * as api from '../../ts';
 import { type DType, noGrad, type Tensor } from '../../ts';
 import { generate } from '../goldens/load';
-import { onDevice, toTensor, toValues } from '../support/tensors';
-import { fake, needsFakeCuda } from './on_fake';
+import { root } from '../support/cmake_build';
+import { expectSame, onDevice, toTensor, toValues } from '../support/tensors';
+import { fake, fakePath, needsFakeCuda, planFolder } from './on_fake';
 
 const fine = (shape: readonly number[], dtype: DType, seed = 3) => toTensor(generate('fine', seed, shape), dtype);
 
@@ -75,5 +78,100 @@ describe('tiers of plans', () => {
     run();
     expect([fake.launchesOf('::ToImage') - layouts, fake.launchesOf('::FromImage') - epilogues]).to.deep.equal([1, 0]);
     for (const [i, v] of toValues(y).data.entries()) expect(v, `[${i}]`).to.be.closeTo(expected[i] as number, 1e-3);
+  });
+
+  it('compile() waits for the fused plans, which its graph runs from the start', () => {
+    const net = new api.Sequential(...[0, 1].map(() => new api.Conv1d(24, 24, 5, { padding: 2, device: 'cuda' })));
+    const x = fine([2, 24, 83], 'float32').to('cuda');
+    const before = fake.get('fused');
+    const compiled = net.compile([2, 24, 83]);
+    expect(fake.get('fused') - before, 'in the second run and the capture').to.be.at.least(4);
+    const [layouts, epilogues] = [fake.launchesOf('::ToImage'), fake.launchesOf('::FromImage')];
+    const y = compiled.forward(x);
+    expect([fake.launchesOf('::ToImage') - layouts, fake.launchesOf('::FromImage') - epilogues]).to.deep.equal([0, 0]);
+    expectSame(
+      y,
+      noGrad(() => net.forward(x)),
+    );
+  });
+
+  it('deterministic mode asks for no fused plan and uses none: the same bits at every call', async () => {
+    const layer = new api.Conv1d(24, 24, 9, { padding: 4, device: 'cuda' }); // nowhere else, so that its plans are new
+    const x = fine([2, 24, 75], 'float32').to('cuda');
+    const forward = () => noGrad(() => layer.forward(x));
+    try {
+      api.setDeterministic(true);
+      const [plans, plain] = [fake.get('plans'), forward()];
+      await setTimeout(50);
+      expect(fake.get('plans') - plans, 'the plain plan').to.equal(1);
+      api.setDeterministic(false);
+      await untilFused(() => void forward(), 1);
+      api.setDeterministic(true);
+      const fused = fake.get('fused');
+      expectSame(forward(), plain);
+      expect(fake.get('fused')).to.equal(fused);
+    } finally {
+      api.setDeterministic(false);
+    }
+  });
+
+  it('PARTIALCONV_DETERMINISTIC=1 sets it from the start', () => {
+    const program = `
+      require('tsx/cjs');
+      const pc = require(${JSON.stringify(join(root, 'ts', 'index.ts'))});
+      const { fake } = require(${JSON.stringify(fakePath)});
+      const layer = new pc.Conv1d(24, 24, 3, { device: 'cuda' });
+      const x = pc.zeros([1, 24, 40], { device: 'cuda' });
+      const run = () => pc.noGrad(() => layer.forward(x));
+      run();
+      setTimeout(() => { run(); console.log(fake.get('fused') > 0); }, 200);`;
+    const fusedWith = (value: string) => {
+      const env = { ...process.env, PARTIALCONV_CUDA_ADDON: fakePath, XDG_CACHE_HOME: planFolder, PARTIALCONV_DETERMINISTIC: value };
+      const { stdout, stderr } = spawnSync(process.execPath, ['--eval', program], { cwd: root, env, encoding: 'utf8' });
+      return stdout || stderr;
+    };
+    expect(['1', '0'].map(fusedWith)).to.deep.equal(['false\n', 'true\n']);
+  });
+
+  for (const [what, value] of Object.entries({ NaN: Number.NaN, infinity: Number.POSITIVE_INFINITY })) {
+    it(`${what} beside the last column stays where it belongs, whatever lies behind`, async () => {
+      // The first layer's window reaches beyond the last column: what it finds there must not be seen by the second.
+      const first = new api.Conv1d(24, 20, 3, { dilation: 4, padding: 4 });
+      const second = new api.Conv1d(20, 24, 3, { dilation: 16, padding: 16 });
+      const net = new api.Sequential(first, second);
+      const x = fine([2, 24, 70], 'float32');
+      x.data.fill(value, 69, 70);
+      const expected = toValues(noGrad(() => net.forward(x))).data;
+      net.to('cuda');
+      const there = onDevice('cuda', () => x.to('cuda'));
+      let y: Tensor = there;
+      const run = () => {
+        y = noGrad(() => net.forward(there));
+      };
+      run();
+      const expectPlaces = (tier: string) => {
+        for (const [i, v] of toValues(y).data.entries()) {
+          if (Number.isFinite(expected[i])) expect(v, `${tier} [${i}]`).to.be.closeTo(expected[i] as number, 1e-3);
+          else expect(v, `${tier} [${i}]`).to.deep.equal(expected[i]);
+        }
+      };
+      expectPlaces('plain');
+      await untilFused(run, 2);
+      expectPlaces('fused');
+    });
+  }
+
+  it('infinity in channels that fill no vector: those behind them stay zero, also without an epilogue', () => {
+    const net = new api.Sequential(new api.Conv1d(24, 22, 1, { bias: false }), new api.Conv1d(22, 24, 1, { bias: false }));
+    noGrad(() => {
+      for (const p of net.parameters()) p.copy_(p.abs().add(0.1));
+    });
+    const x = fine([1, 24, 64], 'float32').abs();
+    x.data[3] = Number.POSITIVE_INFINITY;
+    const expected = noGrad(() => net.forward(x)).toArray() as number[][][];
+    net.to('cuda');
+    const y = noGrad(() => net.forward(x.to('cuda'))).toArray() as number[][][];
+    expect(expected[0]?.[0]?.[3]).to.equal(Number.POSITIVE_INFINITY);
+    expect(y[0]?.map((row) => row[3])).to.deep.equal(expected[0]?.map((row) => row[3]));
   });
 });

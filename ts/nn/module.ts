@@ -5,6 +5,7 @@ import { type DType, isComplex, isDifferentiable, isDType } from '../dtype';
 import { DTypeError, ShapeError } from '../errors';
 import { checkOptions } from '../options';
 import { checkTensor, describe, formatShape, Tensor } from '../tensor';
+import { CompiledLayer, type CompileOptions, type ForwardResult } from './compile';
 
 export type StateDict = Record<string, Tensor>;
 
@@ -170,6 +171,20 @@ export abstract class Module {
     }
     for (const t of moved.keys()) t.dispose();
     return this;
+  }
+
+  /**
+   * forward() made ready for inputs of one shape: the same results, bit for bit, without gradients. On a GPU forward() is captured into a
+   * CUDA graph, which each call launches as a whole; compile() waits until the plans of its convolutions are compiled. What changes later
+   * (parameters, buffers, a fixed mask, train and eval, setAllowTF32, setDeterministic, any property of the module or those below it) is
+   * noticed, and the next call captures anew. On the CPU each call runs forward(). forward() must do the same work at each call: it may
+   * not read values of tensors, depend on numbers outside of the module, or change tensors in place.
+   * @param inputShape of x, with the batch size
+   * @throws ShapeError, DTypeError, DeviceError for options or shapes that do not fit, or running statistics in train mode; BackendError
+   * if forward() cannot be captured; and what forward() throws
+   */
+  compile(inputShape: readonly number[], options?: CompileOptions): CompiledLayer<ForwardResult<this>> {
+    return new CompiledLayer(this, inputShape, options);
   }
 
   zeroGrad(): void {

@@ -29,7 +29,7 @@ const OPTIONS = [...CONV_OPTIONS, 'multiChannel', 'returnMask', 'eps', 'countGro
 /** What both layers share. */
 abstract class PartialConv<R extends boolean> extends ConvNd {
   readonly multiChannel: boolean;
-  readonly returnMask: boolean;
+  readonly returnMask: R;
   readonly eps: number;
   readonly countGroups: boolean;
   private readonly count!: CountSpec;
@@ -44,7 +44,7 @@ abstract class PartialConv<R extends boolean> extends ConvNd {
   ) {
     // Before anything is drawn for the parameters.
     const count = countSpec(new.target.name, options);
-    const returnMask = checkFlag(new.target.name, options.returnMask) ?? false;
+    const returnMask = (checkFlag(new.target.name, options.returnMask) ?? false) as R;
     super(dims, inChannels, outChannels, kernelSize, options);
     this.multiChannel = count.multiChannel;
     this.returnMask = returnMask;

@@ -1,5 +1,5 @@
 // Prepared masks of one layer, kept by the identity and version of the mask's memory, never by its shape alone.
-import { untracked } from '../context';
+import { context, untracked } from '../context';
 import type { Device } from '../device';
 import { DTYPES, type DType } from '../dtype';
 import { forget, type Tensor } from '../tensor';
@@ -73,7 +73,8 @@ export class MaskCache {
       return holesSteps(this.spec, this.count, shapes, of, mask);
     }
     const known = this.entries.get(key);
-    if (known === undefined) return this.compute(key, shapes, of, mask);
+    if (known === undefined)
+      return context().capturing ? holesSteps(this.spec, this.count, shapes, of, mask) : this.compute(key, shapes, of, mask);
     this.entries.delete(key);
     this.entries.set(key, known);
     this.remember(known, shapes, of, mask);

@@ -22,7 +22,7 @@ function idOf({ origin }: Storage): number {
 }
 
 /** Memory that was filled from another which never changes, and its version then. */
-const copies = new WeakMap<Storage, { readonly of: MaskIdentity; readonly version: number }>();
+const copies = new WeakMap<Storage, { readonly of: MaskIdentity | null; readonly version: number }>();
 
 /**
  * Says that `copy` holds what is kept in `from`, which never changes: as long as nobody changes it either, it is known by that. Layers
@@ -31,6 +31,11 @@ const copies = new WeakMap<Storage, { readonly of: MaskIdentity; readonly versio
 export function markCopy(copy: Tensor, from: Tensor): void {
   const { storage } = copy;
   copies.set(storage.origin, { of: { id: idOf(from.storage), version: from.storage.version }, version: storage.version });
+}
+
+/** Says that `mask` was computed from one that nobody may remember: it will not come again either. */
+export function markUnknown({ storage }: Tensor): void {
+  copies.set(storage.origin, { of: null, version: storage.version });
 }
 
 /** @returns null where somebody outside may change the mask unseen */

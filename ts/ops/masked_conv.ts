@@ -1,6 +1,6 @@
 // Masked convolution: y = (conv(x) + bias) * M', where M' averages the mask under the kernel's centre by the size of the weights.
 import { needsNode } from '../autograd';
-import { tidy, untracked } from '../context';
+import { context, tidy, untracked } from '../context';
 import { DTYPES } from '../dtype';
 import { DeviceError, DTypeError } from '../errors';
 import { checkOptions } from '../options';
@@ -57,6 +57,7 @@ function centreWeight(call: MaskedCall, perChannel: boolean): Tensor {
   const kind = `${shape}:${call.eps}:${perChannel}`;
   const known = cache.get(storage);
   if (known?.version === storage.version && known.kind === kind) return known.weight;
+  if (context().capturing) return tidy(() => computeCentreWeight(call, perChannel));
   if (known !== undefined) forget(known.weight);
   const weight = compute();
   cache.set(storage, { version: storage.version, kind, weight });

@@ -1,5 +1,5 @@
 // Weights as the engine reads them, packed once for each version of a weight.
-import { untracked } from '../context';
+import { context, untracked } from '../context';
 import { backend, onHost, packing } from '../device';
 import { DTYPES, type DType } from '../dtype';
 import type { Fields, PASS_BACKWARD_INPUT, PASS_FORWARD } from '../native';
@@ -53,6 +53,7 @@ export function packedWeight(
     const same = entry.version === version && entry.pass === pass && entry.packing === kind && entry.dtype === dtype;
     if (same && sameLayout(entry.geometry, g)) return entry.tensor;
   }
+  if (context().capturing) return pack(g, pass, weight, dtype);
   const entry = { version, pass, geometry: g, packing: kind, dtype, tensor: untracked(() => pack(g, pass, weight, dtype)) };
   const kept = [entry, ...known.filter((other) => other.version === version)].slice(0, MOST_LAYOUTS);
   cache.set(origin, kept);

@@ -6,6 +6,7 @@ import { checkTensor, describe, type Tensor } from '../tensor';
 import { autocastSteps } from './autocast';
 import { checkOperands, convolveSteps } from './conv';
 import { type ConvOptions, type ConvShapes, type ConvSpec, convSpec } from './conv_geometry';
+import { markUnknown, maskIdentity } from './mask_identity';
 import { type CountedHoles, type CountOptions, type CountSpec, countSpec, type HolesOf, holesSteps, updatedMask } from './mask_ratio';
 import { isZeroUnder, noteZeros } from './memory_format';
 import { runSync, type Steps } from './steps';
@@ -58,6 +59,7 @@ function* steps(call: PartialCall, find: FindHoles, autocast: boolean): Steps<Pa
   const y = yield* convolveSteps({ spec, shapes, x, weight, bias, holes, zeroInHoles });
   if (!returnMask) return { y, mask: null };
   const updated = updatedMask(holes, shapes, count, autocast ? DTYPES[x.dtype].accumulator : x.dtype);
+  if (mask !== null && maskIdentity(mask) === null) markUnknown(updated);
   noteZeros(y, mask, updated);
   return { y, mask: updated };
 }

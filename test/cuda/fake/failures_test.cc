@@ -139,6 +139,65 @@ void test_out_of_memory(Context& context) {
   s.memory = memory;
 }
 
+// A capture, what it does not allow, and whose its memory is.
+void test_capture() {
+  fake::State& s = fake::state();
+  Context context;
+  cuda::Memory& memory = context.memory();
+  const cuda::Stream stream = context.stream();
+  const auto x = context.allocate(4096);
+  float value = 0;
+  const auto filled = [&](float number) { each(context, 8, [data = static_cast<float*>(x.get()), number](int64_t i) { data[i] = number; }); };
+  const cuda::Event event = cuda::create_event();
+  cuda::record(event, stream);
+  const std::pair<const char*, std::function<void()>> refused[] = {
+      {"cudaStreamSynchronize", [&] { cuda::synchronize(stream); }},
+      {"cudaMallocFromPoolAsync", [&] { cuda::allocate(nullptr, 512, stream); }},
+      {"cudaFreeAsync", [&] { cuda::release(x.get(), stream); }},
+      {"cudaHostAlloc", [&] { cuda::allocate_pinned(512); }},
+      {"cudaEventQuery", [&] { cuda::done(event); }},
+      {"cudaEventSynchronize", [&] { cuda::wait(event); }},
+      {"cudaEventRecord", [&] { cuda::record(event, stream); }},
+      {"cudaMemcpyAsync", [&] { cuda::copy_to_device(x.get(), &value, 4, stream); }},
+      {"cudaMemcpyAsync", [&] { cuda::copy_to_host(&value, x.get(), 4, stream); }},
+      {"cudaStreamBeginCapture", [&] { cuda::begin_capture(stream); }},
+  };
+  for (const auto& [call, body] : refused) {
+    context.begin_capture();
+    failure_of(call, body);
+    failure_of("cudaStreamEndCapture", [&] { context.end_capture(); });
+    filled(3);
+    context.read(&value, x.get(), 4);
+    expect(value == 3, std::string("the stream works after ") + call);
+  }
+  cuda::destroy_event(event);
+
+  filled(1);
+  const std::size_t in_use = memory.in_use();
+  const int64_t allocations = s.allocations;
+  std::shared_ptr<void> made;
+  context.begin_capture();
+  filled(2);
+  { const Scratch fresh(context, 1 << 21); }  // nothing of its size is cached
+  made = context.allocate(1 << 21);
+  auto graph = context.end_capture();
+  expect(s.allocations == allocations + 1 && memory.in_use() >= in_use + (1 << 21), "one block, taken twice in the capture");
+  context.read(&value, x.get(), 4);
+  expect(value == 1, "a capture runs nothing");
+  for (const float number : {5.0f, 6.0f}) {
+    filled(number);
+    context.launch(graph);
+    context.read(&value, x.get(), 4);
+    expect(value == 2, "a launch does");
+  }
+  void* const block = made.get();
+  const auto other = [&] { return context.allocate(1 << 21).get(); };
+  made.reset();
+  expect(other() != block, "a graph's memory is nobody else's");
+  graph.reset();
+  expect(memory.in_use() == in_use && s.graphs == 0, "and is given back with it");
+}
+
 // The shape of a convolution with everything in its tail.
 cuda::Shape fused_shape() {
   cuda::Shape shape;
@@ -218,6 +277,7 @@ int main() {
     test_failures(context);
     test_out_of_memory(context);
   }
+  test_capture();
   test_tiers();
   test_devices();
   test_lifetimes();

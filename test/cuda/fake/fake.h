@@ -14,10 +14,13 @@ struct State {
   int64_t devices = 1;
   int64_t memory = int64_t{1} << 32;  // of a device
   int64_t used = 0;
-  int64_t launches = 0, allocations = 0, executions = 0, plans = 0, restored = 0, fused = 0, uploads = 0;
+  int64_t launches = 0, allocations = 0, executions = 0, plans = 0, restored = 0, fused = 0;
+  int64_t uploads = 0, downloads = 0, peer_copies = 0;
+  int64_t captured = 0, graphs = 0, graph_launches = 0;  // pieces of work recorded; graphs alive; launches of them
   int64_t refuse_fused = 0;  // 1: there is no plan for a graph of several operations
   int64_t fail_launch = 0;   // the n-th launch from now on fails (0: none)
   int64_t fail_execute = 0;  // the same for cuDNN
+  int64_t fail_graph = 0;    // the n-th instantiation or launch of a graph from now on fails
   int64_t fail_late = 0;     // the n-th piece of work from now on fails when it runs: whoever waits for it is told
 };
 State& state();
@@ -34,7 +37,7 @@ void count_plan(bool restored);
 // How many launches were of kernels whose C++ name contains a text.
 int64_t launches_of(const char* text);
 
-// Work for a stream, which runs when somebody waits for it.
+// Work for a stream, which runs when somebody waits for it; while the stream is captured, it is recorded instead.
 void enqueue(CUstream_st* stream, std::function<void()> work);
 // The same for a functor of `size` bytes, which is copied, as the arguments of a launch are.
 void enqueue_launch(CUstream_st* stream, int64_t n, void (*run)(int64_t n, const void* functor), const void* functor, std::size_t size);

@@ -19,9 +19,15 @@ int64_t* field(const std::string& name) {
       {"fused", &s.fused},
       {"refuseFused", &s.refuse_fused},
       {"uploads", &s.uploads},
+      {"downloads", &s.downloads},
+      {"peerCopies", &s.peer_copies},
+      {"captured", &s.captured},
+      {"graphs", &s.graphs},
+      {"graphLaunches", &s.graph_launches},
       {"waits", &fake::waits()},
       {"failLaunch", &s.fail_launch},
       {"failExecute", &s.fail_execute},
+      {"failGraph", &s.fail_graph},
       {"failLate", &s.fail_late},
   };
   for (const auto& [known, value] : fields) {

@@ -2,12 +2,9 @@
 // only running work can touch; fresh memory is poisoned.
 #include "cuda/runtime.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,79 +12,22 @@
 
 #include "cuda/launch.h"
 #include "failure.h"
-
-struct CUstream_st : std::enable_shared_from_this<CUstream_st> {
-  std::deque<std::function<void()>> waiting;
-  int64_t given = 0, done = 0;
-  int error = 0;
-};
-
-struct CUevent_st {
-  std::shared_ptr<CUstream_st> stream;
-  int64_t until = 0;
-};
+#include "machine.h"
 
 namespace fake {
+
+std::recursive_mutex mutex;
+thread_local CUstream_st* capturing = nullptr;
+
 namespace {
 
 constexpr int kMultiprocessors = 4;
 constexpr std::size_t kPoisoned = std::size_t{1} << 18;  // of a block, at most: pages that were touched cost time at every access
 constexpr std::size_t kLongestQueue = 512;
-constexpr std::size_t kAddresses = std::size_t{1} << 33;
 
-std::recursive_mutex mutex;
 std::map<const char*, int64_t> by_kernel;                      // names are literals: one for each kernel
 std::map<CUstream_st*, std::shared_ptr<CUstream_st>> streams;  // events may keep one longer
-
-// The device's addresses.
-struct Arena {
-  unsigned char* base = nullptr;
-  std::size_t top = 0;
-  int open = 0;
-  std::map<std::size_t, std::vector<void*>> free;
-  std::map<void*, std::size_t> blocks;
-
-  void* take(std::size_t bytes) {
-    const std::size_t size = (bytes + 511) / 512 * 512;
-    if (base == nullptr) {
-      void* range = mmap(nullptr, kAddresses, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      if (range == MAP_FAILED) return nullptr;
-      base = static_cast<unsigned char*>(range);
-    }
-    std::vector<void*>& old = free[size];
-    void* data = nullptr;
-    if (!old.empty()) {
-      data = old.back();
-      old.pop_back();
-    } else if (top + size <= kAddresses) {
-      data = base + top;
-      top += size;
-      if (open > 0) protect(PROT_READ | PROT_WRITE);
-    }
-    if (data != nullptr) blocks[data] = size;
-    return data;
-  }
-
-  void protect(int access) {
-    const std::size_t pages = (top + 4095) / 4096 * 4096;
-    if (pages > 0 && mprotect(base, pages, access) != 0) std::abort();
-  }
-};
-
-Arena& arena() {
-  static Arena all;
-  return all;
-}
-
-// While it lives, device memory can be touched.
-struct Access {
-  Access() {
-    if (arena().open++ == 0) arena().protect(PROT_READ | PROT_WRITE);
-  }
-  ~Access() {
-    if (--arena().open == 0) arena().protect(PROT_NONE);
-  }
-};
+thread_local int current = 0;                                  // the GPU of the calling thread
 
 void run_until(CUstream_st& stream, int64_t until) {
   if (stream.done >= until) return;
@@ -112,6 +52,11 @@ void report(CUstream_st& stream, const char* call) {
 
 }  // namespace
 
+Arena& arena() {
+  static Arena all;
+  return all;
+}
+
 State& state() {
   static State all;
   return all;
@@ -125,8 +70,11 @@ int64_t& waits() {
 int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* kernel) {
   const std::lock_guard lock(mutex);
   State& s = state();
-  ++s.launches;
-  ++by_kernel[kernel];
+  if (stream != nullptr && stream->device != current) return kInvalidHandle;
+  if (stream == nullptr || stream->captured == nullptr) {
+    ++s.launches;
+    ++by_kernel[kernel];
+  }
   if (s.fail_launch > 0 && --s.fail_launch == 0) return 719;
   // A thread for each element, as far as four waves of resident blocks have them; no block without work.
   const int64_t needed = (n + partialconv::cuda::kBlockSize - 1) / partialconv::cuda::kBlockSize;
@@ -150,6 +98,11 @@ int64_t launches_of(const char* text) {
 
 void enqueue(CUstream_st* stream, std::function<void()> work) {
   const std::lock_guard lock(mutex);
+  if (stream->captured != nullptr) {
+    ++state().captured;
+    stream->captured->push_back(std::move(work));
+    return;
+  }
   stream->waiting.push_back(std::move(work));
   ++stream->given;
   if (stream->waiting.size() > kLongestQueue) run_until(*stream, stream->given);
@@ -176,11 +129,12 @@ const Presence& presence() {
 }
 
 DeviceFacts device_facts(int) { return {"fake", 9, 0, fake::kMultiprocessors, static_cast<std::size_t>(fake::state().memory)}; }
-void use_device(int) {}
+void use_device(int device) { fake::current = device; }
 std::size_t free_memory() { return static_cast<std::size_t>(fake::state().memory - fake::state().used); }
 
 Stream create_stream() {
   const auto stream = std::make_shared<CUstream_st>();
+  stream->device = fake::current;
   const std::lock_guard lock(mutex);
   fake::streams[stream.get()] = stream;
   return stream.get();
@@ -194,24 +148,26 @@ void destroy_stream(Stream stream) {
 
 void synchronize(Stream stream) {
   const std::lock_guard lock(mutex);
+  fake::refuse_in_capture(stream, "cudaStreamSynchronize");
   ++fake::waits();
   fake::run_until(*stream, stream->given);
   fake::report(*stream, "cudaStreamSynchronize");
 }
 
-Pool create_pool(int) {
-  static char place;
-  return reinterpret_cast<Pool>(&place);
-}
+// The address of a pool tells its GPU.
+char pools[8];
+Pool create_pool(int device) { return reinterpret_cast<Pool>(pools + device); }
 void destroy_pool(Pool) {}
 void trim_pool(Pool) {}
 
-void* allocate(Pool, std::size_t bytes, Stream stream) {
+// CUDA would make a memory node of an allocation on the captured stream; none of ours may become one.
+void* allocate(Pool pool, std::size_t bytes, Stream stream) {
   const std::lock_guard lock(mutex);
+  fake::refuse_in_capture(stream, "cudaMallocFromPoolAsync");
   fake::State& s = fake::state();
   ++s.allocations;
   if (s.used + static_cast<int64_t>(bytes) > s.memory) return nullptr;
-  void* data = fake::arena().take(bytes);
+  void* data = fake::arena().take(bytes, static_cast<int>(reinterpret_cast<char*>(pool) - pools));
   if (data == nullptr) return nullptr;
   fake::enqueue(stream, [=] { std::memset(data, 0xff, std::min(bytes, fake::kPoisoned)); });
   s.used += static_cast<int64_t>(bytes);
@@ -220,10 +176,11 @@ void* allocate(Pool, std::size_t bytes, Stream stream) {
 
 void release(void* data, Stream stream) {
   const std::lock_guard lock(mutex);
+  fake::refuse_in_capture(stream, "cudaFreeAsync");
   fake::Arena& arena = fake::arena();
   const auto found = arena.blocks.find(data);
   if (found == arena.blocks.end()) throw Failure("cudaFreeAsync", 1, "not a device pointer");
-  const std::size_t size = found->second;
+  const std::size_t size = found->second.size;
   arena.blocks.erase(found);
   fake::state().used -= static_cast<int64_t>(size);
   fake::enqueue(stream, [=, &arena] {
@@ -233,6 +190,7 @@ void release(void* data, Stream stream) {
 }
 
 void copy_to_device(void* to, const void* host, std::size_t bytes, Stream stream) {
+  fake::refuse_in_capture(stream, "cudaMemcpyAsync");
   const auto* from = static_cast<const unsigned char*>(host);
   ++fake::state().uploads;
   fake::enqueue(stream, [to, copy = std::vector<unsigned char>(from, from + bytes)] {
@@ -242,6 +200,8 @@ void copy_to_device(void* to, const void* host, std::size_t bytes, Stream stream
 
 void copy_to_host(void* host, const void* from, std::size_t bytes, Stream stream) {
   const std::lock_guard lock(mutex);
+  fake::refuse_in_capture(stream, "cudaMemcpyAsync");
+  ++fake::state().downloads;
   synchronize(stream);
   const fake::Access access;
   if (bytes > 0) std::memcpy(host, from, bytes);
@@ -251,32 +211,64 @@ void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream
   fake::enqueue(stream, [=] { std::memmove(to, from, bytes); });
 }
 
+void copy_between(void* to, int to_device, const void* from, int from_device, std::size_t bytes, Stream stream) {
+  const std::lock_guard lock(mutex);
+  fake::refuse_in_capture(stream, "cudaMemcpyPeerAsync");
+  const auto is_of = [](const void* data, int device) {
+    const auto found = fake::arena().blocks.find(const_cast<void*>(data));
+    return found != fake::arena().blocks.end() && found->second.device == device;
+  };
+  const bool known = stream->device == to_device || stream->device == from_device;
+  if (!known || !is_of(to, to_device) || !is_of(from, from_device)) throw Failure("cudaMemcpyPeerAsync", 1, "memory of another GPU");
+  ++fake::state().peer_copies;
+  copy_on_device(to, from, bytes, stream);
+}
+
 void set_bytes(void* to, int value, std::size_t bytes, Stream stream) {
   fake::enqueue(stream, [=] { std::memset(to, value, bytes); });
 }
 
-void* allocate_pinned(std::size_t bytes) { return std::malloc(bytes); }
-void release_pinned(void* data) { std::free(data); }
-void copy_to_pinned(void* pinned, const void* from, std::size_t bytes, Stream stream) { copy_on_device(pinned, from, bytes, stream); }
+void* allocate_pinned(std::size_t bytes) {
+  fake::refuse_in_capture(fake::capturing, "cudaHostAlloc");
+  return std::malloc(bytes);
+}
+void release_pinned(void* data) {
+  fake::refuse_in_capture(fake::capturing, "cudaFreeHost");
+  std::free(data);
+}
+void copy_to_pinned(void* pinned, const void* from, std::size_t bytes, Stream stream) {
+  ++fake::state().downloads;
+  copy_on_device(pinned, from, bytes, stream);
+}
 
-Event create_event() { return new CUevent_st; }
+Event create_event() { return new CUevent_st{fake::current, nullptr, 0}; }
 void destroy_event(Event event) { delete event; }
 
+// In a capture, CUDA would make the event part of it; ours are waited for by others.
 void record(Event event, Stream stream) {
   const std::lock_guard lock(mutex);
-  *event = {stream->shared_from_this(), stream->given};
+  fake::refuse_in_capture(stream, "cudaEventRecord");
+  if (event->device != stream->device) throw Failure("cudaEventRecord", fake::kInvalidHandle, "an event of another GPU");
+  event->stream = stream->shared_from_this(), event->until = stream->given;
 }
 
 bool done(Event event) {
   const std::lock_guard lock(mutex);
+  fake::refuse_in_capture(fake::capturing, "cudaEventQuery");
   return event->stream == nullptr || event->stream->done >= event->until;
 }
 
 void wait(Event event) {
   const std::lock_guard lock(mutex);
+  fake::refuse_in_capture(fake::capturing, "cudaEventSynchronize");
   ++fake::waits();
   fake::run_until(*event->stream, event->until);
   fake::report(*event->stream, "cudaEventSynchronize");
+}
+
+void wait_on(Stream stream, Event event) {
+  const std::lock_guard lock(mutex);
+  fake::enqueue(stream, [other = event->stream, until = event->until] { fake::run_until(*other, until); });
 }
 
 void check_launch(int status) {
