@@ -5,6 +5,16 @@
 namespace partialconv::cuda {
 namespace {
 
+struct Position {
+  int64_t sample, channel, cell;
+};
+
+// Where element i of [samples, channels, cells], or of [samples, cells, channels], is.
+HOST_DEVICE inline Position position_of(int64_t i, int64_t channels, int64_t cells, bool channels_last) {
+  if (channels_last) return {i / channels / cells, i % channels, i / channels % cells};
+  return {i / cells / channels, i / cells % channels, i % cells};
+}
+
 template <class T>
 struct ToImage {
   Image in, m;
@@ -13,9 +23,7 @@ struct ToImage {
   T* to;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t channel = m.channels_last ? i % m.c_padded : i / m.cells % m.c_padded;
-    const int64_t cell = m.channels_last ? i / m.c_padded % m.cells : i % m.cells;
-    const int64_t sample = i / (m.c_padded * m.cells);
+    const auto [sample, channel, cell] = position_of(i, m.c_padded, m.cells, m.channels_last);
     const int64_t row = cell / m.pitch, column = cell % m.pitch;
     to[i] = store<T>(Compute<T>(0));
     if (channel >= m.c || row >= m.rows || column >= m.columns) return;
@@ -36,9 +44,8 @@ struct FromImage {
 
   HOST_DEVICE void operator()(int64_t i) const {
     using A = Compute<T>;
-    const int64_t channel = out.channels_last ? i % out.c_padded : i / out.cells % out.c_padded;
-    const int64_t cell = out.channels_last ? i / out.c_padded % out.cells : i % out.cells;
-    const int64_t sample = i / (out.c_padded * out.cells), h = cell / out.pitch, w = cell % out.pitch;
+    const auto [sample, channel, cell] = position_of(i, out.c_padded, out.cells, out.channels_last);
+    const int64_t h = cell / out.pitch, w = cell % out.pitch;
     y[i] = store<T>(A(0));
     if (channel >= m.c || w >= m.w) return;
     const int64_t k = gate_index(gate, sample, channel, m.c, h * m.w + w, m.h * m.w);
@@ -75,9 +82,7 @@ struct Pack {
   T* to;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t c = m.channels_last ? i % m.c_padded : i / m.taps % m.c_padded;
-    const int64_t tap = m.channels_last ? i / m.c_padded % m.taps : i % m.taps;
-    const int64_t o = i / (m.c_padded * m.taps);
+    const auto [o, c, tap] = position_of(i, m.c_padded, m.taps, m.channels_last);
     to[i] = o < m.o && c < m.c ? weight[(o * m.c + c) * m.taps + tap] : store<T>(Compute<T>(0));
   }
 };

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "../expect.h"
 #include "conv.h"
 #include "cuda/engine.h"
 #include "failure.h"
@@ -16,14 +17,6 @@
 using namespace partialconv;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool ok, const std::string& what) {
-  if (ok) return;
-  ++failures;
-  std::printf("FAILED: %s\n", what.c_str());
-}
 
 // The message of the Failure that body throws, which must be of this call; "" where it throws none.
 std::string failure_of(const std::string& call, const std::function<void()>& body) {
