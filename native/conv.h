@@ -20,7 +20,7 @@ void pack_weight(Context& context, const ConvGeometry& g, Pass pass, Span weight
 // The size of a tensor in it, in elements; 0 where the backend has no such form for the dtype.
 int64_t channels_last_size(const ImageShape& shape, DType dtype);
 
-// Whether a pass takes x (bit 0) and y (bit 1) channels last.
+// Whether a pass takes x (bit 0) and y (bit 1) channels last; in the backward passes dx and dy.
 int64_t conv_formats(const ConvGeometry& g, Pass pass, DType dtype);
 
 void to_dense(Context& context, const ImageShape& shape, Span x, Span y);
@@ -39,6 +39,9 @@ void forward(Context& context, const ConvGeometry& g, const ConvInput& input, Sp
 //   dx[n,c,t] = mask[t] * sum_{o,l,k: l*stride - pad + k*dilation = t} weight[o,c,k] * q[n,o,l], exactly 0 under a 0 of the mask.
 // packed: for Pass::kBackwardInput. padding_mode must be kZeros: other modes fold the gradient of a padded x back (ops/pad.cc).
 void backward_input(Context& context, const ConvGeometry& g, Span dy, Span packed, Span mask, Span ratio, Span updated, Span dx);
+
+// q, channels last, and db as below; either may be empty. So a backend whose passes take dy channels last makes q once for both.
+void output_gradient(Context& context, const ConvGeometry& g, Span dy, Span ratio, Span updated, Span q, Span db);
 
 //   dw[o,c,k] = sum_{n,l} q[n,o,l] * select(mask, x)[n,c, l*stride - pad + k*dilation]
 //   db[o] = sum_{n,l} dy[n,o,l] * updated[l]

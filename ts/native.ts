@@ -101,6 +101,8 @@ export interface Native {
     g: Fields,
     ...operands: [...x: Operand, ...mask: Operand, ...dy: Operand, ...ratio: Operand, ...updated: Operand, ...dw: Operand, ...db: Operand]
   ): void;
+  /** q, with channels last, and db (native/conv.h). */
+  convOutputGradient(g: Fields, ...operands: [...dy: Operand, ...ratio: Operand, ...updated: Operand, ...q: Operand, ...db: Operand]): void;
   convToDense(shape: Fields, x: Buffer, xd: number, y: Buffer, yd: number): void;
   padAxis(p: Fields, ...operands: [...value: Operand, ...x: Operand, ...y: Operand]): void;
   padAxisBackward(p: Fields, ...operands: [...dy: Operand, ...dx: Operand]): void;
@@ -194,7 +196,7 @@ export type MaskRatioArgs = [
   ...updated: [Buffer, number],
 ];
 
-const ABI = 3;
+const ABI = 4;
 
 function findRoot(from: string): string {
   for (let folder = from; ; folder = dirname(folder)) {

@@ -9,7 +9,7 @@
 namespace partialconv {
 namespace {
 
-constexpr int kAbi = 3;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
+constexpr int kAbi = 4;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
 
 Napi::Value set_error_class(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).backend_error = Napi::Persistent(info[0].As<Napi::Function>());
@@ -86,6 +86,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   bind<conv_forward>(exports, "convForward", true);
   bind<conv_backward_input>(exports, "convBackwardInput");
   bind<conv_backward_weight>(exports, "convBackwardWeight");
+  bind<conv_output_gradient>(exports, "convOutputGradient");
   bind<conv_to_dense>(exports, "convToDense");
   bind<pad_axis>(exports, "padAxis");
   bind<pad_axis_backward>(exports, "padAxisBackward");

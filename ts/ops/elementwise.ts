@@ -8,7 +8,7 @@ import { BINARY, type Memory, UNARY } from '../native';
 import { isScalar, partsOf, type Scalar } from '../scalar';
 import { checkTensor, describe, empty, Tensor } from '../tensor';
 import { broadcastFields, broadcastShapes, castTo, sumGradient } from './kernels';
-import { channelsLastBuffer, emptyInFormat } from './memory_format';
+import { channelsLastBuffer, emptyInFormat, liesAs } from './memory_format';
 
 export type UnaryName = Exclude<keyof typeof UNARY, 'isNotNaN' | 'conj'>;
 export type BinaryName = 'add' | 'sub' | 'mul' | 'div' | 'pow';
@@ -27,7 +27,9 @@ const KEEP_ZERO: readonly UnaryName[] = ['neg', 'abs', 'sqrt', 'tanh', 'relu'];
 function unaryInFormat(op: UnaryName, x: Tensor): Tensor | null {
   if (x.storage.channelsLast === null || !KEEP_ZERO.includes(op)) return null;
   const y = emptyInFormat(x, x.dtype);
-  if (y !== null) backend(x.device).unary(UNARY[op], channelsLastBuffer(x), x.code, channelsLastBuffer(y), y.code);
+  if (y === null) return null;
+  backend(x.device).unary(UNARY[op], channelsLastBuffer(x), x.code, channelsLastBuffer(y), y.code);
+  y.storage.zeroUnder = x.storage.zeroUnder;
   return y;
 }
 
@@ -41,6 +43,21 @@ const UNARY_GRADIENTS: Record<Exclude<UnaryName, 'neg'>, { readonly saves: 'x' |
   sigmoid: { saves: 'y', kernel: 'sigmoidGrad' },
   relu: { saves: 'y', kernel: 'reluGrad' },
 };
+
+/** Gradients that are 0 where both operands are. */
+const GRADIENTS_KEEP_ZERO: readonly (keyof typeof BINARY)[] = ['absGrad', 'tanhGrad', 'reluGrad'];
+
+/** A gradient from what was saved and g, where both are channels last and it can stay so; else null. */
+function gradientInFormat(kernel: keyof typeof BINARY, saved: Tensor, g: Tensor): Tensor | null {
+  const [image, other] = [saved.storage.channelsLast, g.storage.channelsLast];
+  if (image === null || other === null || !liesAs(g, image.shape) || !GRADIENTS_KEEP_ZERO.includes(kernel)) return null;
+  const dx = emptyInFormat(saved, g.dtype);
+  if (dx === null) return null;
+  const shape = [image.buffer.length];
+  const operands = [image.buffer, saved.code, other.buffer, g.code, channelsLastBuffer(dx), dx.code] as const;
+  backend(g.device).binary(BINARY[kernel], broadcastFields(shape, shape, shape), ...operands);
+  return dx;
+}
 
 const ON_INTEGERS: readonly UnaryName[] = ['neg', 'abs', 'relu'];
 
@@ -57,11 +74,13 @@ function unaryDtype(op: UnaryName, x: Tensor): DType {
 function unary(op: UnaryName, value: Tensor): Tensor {
   const x = castTo(checkTensor(value, op), unaryDtype(op, value), op);
   const y = unaryInFormat(op, x) ?? unaryKernel(op, x, empty(x.shape, op === 'abs' ? DTYPES[x.dtype].real : x.dtype, x.device, op));
-  if (op === 'neg') return record(op, y, [x], [], (g) => [unaryKernel('neg', g, empty(g.shape, g.dtype, g.device, op))]);
+  if (op === 'neg')
+    return record(op, y, [x], [], (g) => [unaryInFormat(op, g) ?? unaryKernel(op, g, empty(g.shape, g.dtype, g.device, op))]);
   const { saves, kernel } = UNARY_GRADIENTS[op];
   return record(op, y, [x], [saves === 'x' ? x : y], (g, _, [saved]) => {
     const { dtype } = saved as Tensor;
-    return [binaryKernel(op, kernel, saved as Tensor, castTo(g, dtype, op))]; // |x| of a complex x has a real gradient
+    // |x| of a complex x has a real gradient
+    return [gradientInFormat(kernel, saved as Tensor, g) ?? binaryKernel(op, kernel, saved as Tensor, castTo(g, dtype, op))];
   });
 }
 
