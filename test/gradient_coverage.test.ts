@@ -13,7 +13,17 @@ const covered = new Set(CASES.map(({ name }) => name));
 const WITHOUT_GRADIENT: Readonly<Record<string, readonly string[]>> = {
   'makes tensors': ['arange', 'fromBuffer', 'full', 'ones', 'onesLike', 'rand', 'randn', 'tensor', 'zeros', 'zerosLike'],
   'gives masks, which have no gradient': ['maskFromNaN', 'maskRatio'],
-  'gives no tensor': ['devices', 'getNumThreads', 'hasCuda', 'info', 'manualSeed', 'setAllowTF32', 'setNumThreads', 'summary'],
+  'gives no tensor': [
+    'devices',
+    'getNumThreads',
+    'hasCuda',
+    'info',
+    'manualSeed',
+    'setAllowTF32',
+    'setAutotune',
+    'setNumThreads',
+    'summary',
+  ],
   'runs or changes what others record': ['noGrad', 'tidy', 'valueAndGrad', 'clipGradNorm'],
   'is a base class': ['Module', 'Optimizer', 'Schedule', 'Tensor'],
   'changes parameters': ['SGD', 'Adam', 'AdamW', 'StepLR', 'CosineAnnealingLR'],

@@ -4,7 +4,18 @@ import './ops/methods';
 export { noGrad } from './autograd';
 export { tidy } from './context';
 export { arange, type CreateOptions, full, ones, onesLike, rand, randn, type Shape, zeros, zerosLike } from './create';
-export { type Device, type DeviceInfo, devices, getNumThreads, hasCuda, type Info, info, setAllowTF32, setNumThreads } from './device';
+export {
+  type Device,
+  type DeviceInfo,
+  devices,
+  getNumThreads,
+  hasCuda,
+  type Info,
+  info,
+  setAllowTF32,
+  setAutotune,
+  setNumThreads,
+} from './device';
 export type { DType, TypedArray } from './dtype';
 export { BackendError, DeviceError, DisposedError, DTypeError, ShapeError } from './errors';
 export { fromBuffer, type TensorData, type TensorLike, type TensorOptions, tensor } from './from_data';

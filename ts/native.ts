@@ -70,6 +70,7 @@ export interface Native {
   getSimd(): string;
   setSimd(level: string): boolean;
   setAllowTF32(allow: boolean): void;
+  setAutotune(on: boolean): void;
   release(buffer: ArrayBuffer): void;
 
   /** The CUDA addon's devices; the CPU addon has none. */

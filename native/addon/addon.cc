@@ -55,6 +55,11 @@ Napi::Value set_tf32(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value set_tuning(const Napi::CallbackInfo& info) {
+  set_autotune(info[0].As<Napi::Boolean>().Value());
+  return info.Env().Undefined();
+}
+
 // Frees a buffer's memory at once; whoever still holds the array sees length 0.
 Napi::Value release(const Napi::CallbackInfo& info) {
   napi_detach_arraybuffer(info.Env(), info[0]);
@@ -79,6 +84,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("getSimd", Napi::Function::New(env, get_simd, "getSimd"));
   exports.Set("setSimd", Napi::Function::New(env, set_simd, "setSimd"));
   exports.Set("setAllowTF32", Napi::Function::New(env, set_tf32, "setAllowTF32"));
+  exports.Set("setAutotune", Napi::Function::New(env, set_tuning, "setAutotune"));
   exports.Set("release", Napi::Function::New(env, release, "release"));
   export_device_memory(exports);
 

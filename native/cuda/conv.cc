@@ -52,8 +52,7 @@ bool run_fused(Context& context, const ConvGeometry& g, const Route& route, cons
   if (shape.tail.ratio_n > 0) bindings.push_back({kRatio, planes.scale()});
   if (shape.tail.updated_n > 0) bindings.push_back({kUpdated, planes.gate()});
   if (e.bias) bindings.push_back({kBias, pad_bias ? padded_bias.as<void>() : e.bias.data});
-  engines.run(context, shape, bindings);
-  return true;
+  return engines.run(context, shape, bindings);
 }
 
 }  // namespace

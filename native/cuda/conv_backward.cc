@@ -26,8 +26,7 @@ bool run_fused(Context& context, const ConvGeometry& g, const Route& route, cons
   if (!engines.ready(shape)) return false;
   const TailPlanes planes(context, mask, shape.tail.mask_n, g.h, g.w, route.copied_w);
   const Binding bindings[] = {{kX, dx.data}, {kWeight, packed.data}, {kY, const_cast<void*>(q)}, {kMask, planes.gate()}};
-  engines.run(context, shape, bindings);
-  return true;
+  return engines.run(context, shape, bindings);
 }
 
 }  // namespace

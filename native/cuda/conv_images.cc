@@ -62,7 +62,8 @@ WeightImage weight_image(const ConvGeometry& g, const Route& route) {
 
 Image given_image(const ImageShape& s, bool channels_last, DType dtype) {
   if (!channels_last) return dense_image(s.n, s.c, s.h, s.w);
-  return channels_last_image(s.n, s.c, s.h, s.w, channel_alignment(math_of(dtype, allow_tf32())));
+  // Float32 has this form in TF32 alone; it stays what it is when that is switched off.
+  return channels_last_image(s.n, s.c, s.h, s.w, channel_alignment(math_of(dtype, true)));
 }
 
 Image given_x(const ConvGeometry& g, DType dtype) { return given_image({g.n, g.c, g.h, g.w}, g.x_channels_last != 0, dtype); }

@@ -134,6 +134,12 @@ Event create_event() {
   return event;
 }
 
+Event create_timer() {
+  cudaEvent_t event;
+  check(cudaEventCreateWithFlags(&event, cudaEventBlockingSync), "cudaEventCreateWithFlags");
+  return event;
+}
+
 void destroy_event(Event event) { check(cudaEventDestroy(event), "cudaEventDestroy"); }
 void record(Event event, Stream stream) { check(cudaEventRecord(event, stream), "cudaEventRecord"); }
 
@@ -145,6 +151,14 @@ bool done(Event event) {
 }
 
 void wait(Event event) { check(cudaEventSynchronize(event), "cudaEventSynchronize"); }
+
+double milliseconds_between(Event from, Event to) {
+  wait(from);
+  wait(to);
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, from, to), "cudaEventElapsedTime");
+  return milliseconds;
+}
 
 void check_launch(int status) { check(static_cast<cudaError_t>(status), "cudaLaunchKernel"); }
 

@@ -59,10 +59,13 @@ void release_pinned(void* data);
 void copy_to_pinned(void* pinned, const void* from, std::size_t bytes, Stream stream);
 
 Event create_event();  // blocking sync, without timing
+Event create_timer();  // with timing
 void destroy_event(Event event);
 void record(Event event, Stream stream);
 bool done(Event event);
 void wait(Event event);
+// Between two timers; waits for both.
+double milliseconds_between(Event from, Event to);
 
 // Throws if status, of a kernel launch, is an error.
 void check_launch(int status);

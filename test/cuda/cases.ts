@@ -158,7 +158,7 @@ function wideConvolutions(f: (x: Tensor, w: Tensor, b: Tensor, options: api.Conv
 
 /** Exported functions and classes that have nothing to compute on a device. */
 export const ON_THE_HOST: readonly string[] = [
-  ...['devices', 'getNumThreads', 'hasCuda', 'info', 'manualSeed', 'setAllowTF32', 'setNumThreads', 'summary', 'fromBuffer'],
+  ...['devices', 'getNumThreads', 'hasCuda', 'info', 'manualSeed', 'setAllowTF32', 'setAutotune', 'setNumThreads', 'summary', 'fromBuffer'],
   ...['Module', 'Optimizer', 'Schedule', 'Tensor', 'StepLR', 'CosineAnnealingLR'],
   ...['BackendError', 'DTypeError', 'DeviceError', 'DisposedError', 'ShapeError'],
 ];

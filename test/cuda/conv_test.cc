@@ -278,8 +278,9 @@ struct Run {
     const Values x = channels_last_image(context, {g.n, g.c, g.h, g.w}, in.x);
     ConvGeometry both = g;
     both.x_channels_last = both.y_channels_last = 1;
-    expect_image("y, channels last", {g.n, g.o, g.ho, g.wo}, e.y, e.scale_y,
-                 [&](Span image) { forward(context, both, {x.span(), mask}, weight.span(), epilogue, image); });
+    expect_image("y, channels last", {g.n, g.o, g.ho, g.wo}, e.y, e.scale_y, [&](Span image) {
+      forward(context, both, {x.span(), mask}, weight.span(), epilogue, image);
+    });
   }
 
   void backward_passes() const {
@@ -384,7 +385,7 @@ int main(int argc, char** argv) {
   std::mt19937 random(seed);
   Context context;
   for (int i = 0; i < count; ++i) run_case(context, random_case(random), random);
-  std::printf("%d cases (%d on cuDNN, %d of them dilation views, %d with channels last, %d with gradients so), seed %u, %d failures\n", count,
-              on_cudnn, views, channels_last, gradients_channels_last, seed, failures);
+  std::printf("%d cases (%d on cuDNN, %d of them dilation views, %d with channels last, %d with gradients so), seed %u, %d failures\n",
+              count, on_cudnn, views, channels_last, gradients_channels_last, seed, failures);
   return failures == 0 ? 0 : 1;
 }

@@ -117,6 +117,19 @@ describe('channels last', () => {
     expect(y.sum().item()).to.equal(dense.mul(2).sum().item());
   });
 
+  it('is read as it was made, once TF32 is switched off', () => {
+    const conv = new api.Conv1d(16, 10, 3, { device: 'cuda' }); // 12 channels in TF32's form
+    const x = onDevice('cuda', () => fine([2, 16, 37]));
+    const expected = noGrad(() => conv.forward(x)).toArray();
+    const y = noGrad(() => conv.forward(x));
+    try {
+      api.setAllowTF32(false);
+      expect(y.toArray()).to.deep.equal(expected);
+    } finally {
+      api.setAllowTF32(true);
+    }
+  });
+
   it('is freed at dispose(), and gone then', () => {
     const conv = new api.Conv1d(16, 16, 3, { device: 'cuda' });
     const x = onDevice('cuda', () => fine([2, 16, 3000]));

@@ -16,10 +16,17 @@ type Name =
   | 'fused'
   | 'uploads'
   | 'waits'
+  | 'lastEngine'
   | 'refuseFused'
   | 'failLaunch'
   | 'failExecute'
-  | 'failLate';
+  | 'failLate'
+  | 'engines'
+  | 'wrongEngines'
+  | 'fastEngine'
+  | 'plainTime'
+  | 'fusedTime'
+  | 'launchTime';
 
 interface Fake {
   get(name: Name): number;

@@ -111,4 +111,33 @@ describe('tiers of plans', () => {
       }
     });
   }
+
+  it('setAutotune takes the fastest engine, with the same numbers', async () => {
+    const layer = new api.PartialConv1d(24, 24, 3, { padding: 1 });
+    const [x, mask] = [fine([3, 24, 75], 'float32'), toTensor(generate('sparse', 5, [3, 1, 75]), 'bool')];
+    const expected = toValues(noGrad(() => layer.forward(x, mask)) as Tensor).data;
+    layer.to('cuda');
+    const [onGpu, mOnGpu] = [x.to('cuda'), mask.to('cuda')];
+    fake.set('engines', 2);
+    fake.set('fastEngine', 5); // the second of heuristics FALLBACK
+    api.setAutotune(true);
+    try {
+      let y = noGrad(() => layer.forward(onGpu, mOnGpu)) as Tensor;
+      expect(fake.get('lastEngine')).to.equal(0);
+      for (let i = 0; i < 300 && fake.get('lastEngine') !== 5; i++) {
+        await setTimeout(2);
+        y = noGrad(() => layer.forward(onGpu, mOnGpu)) as Tensor;
+      }
+      expect(fake.get('lastEngine')).to.equal(5);
+      for (const [i, v] of toValues(y).data.entries()) expect(v, `[${i}]`).to.be.closeTo(expected[i] as number, 1e-4);
+    } finally {
+      api.setAutotune(false);
+      fake.set('engines', 1);
+      fake.set('fastEngine', -1);
+    }
+    expect(() => api.setAutotune(1 as unknown as boolean)).to.throw(
+      api.ShapeError,
+      'setAutotune: expected a boolean, but got a value of type number',
+    );
+  });
 });

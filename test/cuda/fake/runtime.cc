@@ -18,13 +18,14 @@
 
 struct CUstream_st : std::enable_shared_from_this<CUstream_st> {
   std::deque<std::function<void()>> waiting;
-  int64_t given = 0, done = 0;
+  int64_t given = 0, done = 0, now = 0;
   int error = 0;
 };
 
 struct CUevent_st {
   std::shared_ptr<CUstream_st> stream;
   int64_t until = 0;
+  std::shared_ptr<int64_t> time;  // of a timer: when the stream was there
 };
 
 namespace fake {
@@ -36,6 +37,7 @@ constexpr std::size_t kLongestQueue = 512;
 constexpr std::size_t kAddresses = std::size_t{1} << 33;
 
 std::recursive_mutex mutex;
+CUstream_st* running = nullptr;                                // whose work runs
 std::map<const char*, int64_t> by_kernel;                      // names are literals: one for each kernel
 std::map<CUstream_st*, std::shared_ptr<CUstream_st>> streams;  // events may keep one longer
 
@@ -96,6 +98,7 @@ void run_until(CUstream_st& stream, int64_t until) {
     const std::function<void()> work = std::move(stream.waiting.front());
     stream.waiting.pop_front();
     ++stream.done;
+    running = &stream;
     work();
     State& s = state();
     if (s.fail_late > 0 && --s.fail_late == 0) stream.error = 719;
@@ -120,6 +123,11 @@ State& state() {
 int64_t& waits() {
   static thread_local int64_t count = 0;
   return count;
+}
+
+int64_t& last_engine() {
+  static thread_local int64_t engine = -1;
+  return engine;
 }
 
 int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* kernel) {
@@ -148,6 +156,8 @@ int64_t launches_of(const char* text) {
   return sum;
 }
 
+void pass(int64_t nanoseconds) { running->now += nanoseconds; }
+
 void enqueue(CUstream_st* stream, std::function<void()> work) {
   const std::lock_guard lock(mutex);
   stream->waiting.push_back(std::move(work));
@@ -159,7 +169,10 @@ void enqueue_launch(CUstream_st* stream, int64_t n, void (*run)(int64_t, const v
   const auto* bytes = static_cast<const unsigned char*>(functor);
   auto copy = std::make_shared<std::vector<std::max_align_t>>((size + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t));
   std::memcpy(copy->data(), bytes, size);
-  enqueue(stream, [=] { run(n, copy->data()); });
+  enqueue(stream, [=] {
+    run(n, copy->data());
+    pass(state().launch_time);
+  });
 }
 
 }  // namespace fake
@@ -260,11 +273,22 @@ void release_pinned(void* data) { std::free(data); }
 void copy_to_pinned(void* pinned, const void* from, std::size_t bytes, Stream stream) { copy_on_device(pinned, from, bytes, stream); }
 
 Event create_event() { return new CUevent_st; }
+Event create_timer() {
+  const Event event = create_event();
+  event->time = std::make_shared<int64_t>(0);
+  return event;
+}
 void destroy_event(Event event) { delete event; }
+
+double milliseconds_between(Event from, Event to) {
+  wait(to);
+  return static_cast<double>(*to->time - *from->time) * 1e-6;
+}
 
 void record(Event event, Stream stream) {
   const std::lock_guard lock(mutex);
-  *event = {stream->shared_from_this(), stream->given};
+  if (event->time != nullptr) fake::enqueue(stream, [time = event->time, stream] { *time = stream->now; });
+  *event = {stream->shared_from_this(), stream->given, event->time};
 }
 
 bool done(Event event) {
