@@ -1,5 +1,5 @@
-// The three passes on CUDA against the formulas of conv.h in plain loops, one program of more than 300 lines because the passes share
-// operands and expectations: every dtype, layout, route and option. On a GPU with the real cuDNN, or, linked with test/cuda/fake, on a
+// The three passes on CUDA against the formulas of conv.h in plain loops, one long program, as they share operands and what is expected of
+// them: every dtype, layout, route and option. On a GPU with the real cuDNN, or, linked with test/cuda/fake, on a
 // machine without either. Arguments: number of geometries, seed, milliseconds to wait for fused plans.
 #include <chrono>
 #include <cmath>

@@ -4,6 +4,7 @@ import { DTYPES, type DType } from '../dtype';
 import type { DeviceBuffer, Fields } from '../native';
 import { Storage } from '../storage';
 import { Tensor } from '../tensor';
+import { broadcastFields } from './kernels';
 
 /** Of a ConvGeometry in native/ops.h. */
 const X_CHANNELS_LAST = 21;
@@ -60,11 +61,40 @@ export function withFormats(g: Fields, x: boolean, y: boolean): Fields {
 export const emptyResult = (shape: readonly number[], image: Fields, x: Tensor): Tensor =>
   emptyChannelsLast(shape, image, backend(x.device).channelsLastSize(image, x.code), x);
 
-/** For an element-wise op that leaves zero as it is: a tensor of x's form where that is channels last, else null. */
-export function emptyInFormat(x: Tensor, dtype: DType): Tensor | null {
+/** A tensor of x's form where that is channels last, else null. */
+function emptyInFormat(x: Tensor, dtype: DType): Tensor | null {
   const image = x.storage.channelsLast;
   if (image === null || dtype !== x.dtype) return null;
   return emptyChannelsLast(x.shape, image.shape, image.buffer.length / DTYPES[dtype].lanes, x);
+}
+
+/** op(x) for an element-wise op of native/ops.h that leaves zero as it is, where x is channels last; else null. */
+export function unaryInFormat(op: number, x: Tensor): Tensor | null {
+  const y = emptyInFormat(x, x.dtype);
+  if (y === null) return null;
+  backend(x.device).unary(op, channelsLastBuffer(x), x.code, channelsLastBuffer(y), y.code);
+  y.storage.zeroUnder = x.storage.zeroUnder;
+  return y;
+}
+
+/** op(a, b) for an element-wise op of native/ops.h that is 0 where both are, where a and b are channels last; else null. */
+export function binaryInFormat(op: number, a: Tensor, b: Tensor): Tensor | null {
+  const [image, other] = [a.storage.channelsLast, b.storage.channelsLast];
+  if (image === null || other === null || !liesAs(b, image.shape)) return null;
+  const y = emptyInFormat(a, b.dtype);
+  if (y === null) return null;
+  const shape = [image.buffer.length];
+  backend(a.device).binary(
+    op,
+    broadcastFields(shape, shape, shape),
+    image.buffer,
+    a.code,
+    other.buffer,
+    b.code,
+    channelsLastBuffer(y),
+    y.code,
+  );
+  return y;
 }
 
 /** Notes that y is zero where its updated mask is. `given` is the mask that it was computed with. */

@@ -13,6 +13,11 @@
 #include "fake.h"
 #include "graph.h"
 
+int64_t& fake::last_engine() {
+  static thread_local int64_t engine = -1;
+  return engine;
+}
+
 namespace partialconv::cudnn {
 namespace {
 

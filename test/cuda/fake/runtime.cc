@@ -1,5 +1,5 @@
-// The body of native/cuda/runtime.h on host memory: a queue a stream, a counter an event. Device memory is one range of addresses that
-// only running work can touch; fresh memory is poisoned.
+// The body of native/cuda/runtime.h on host memory, long as all of a runtime is in it: a queue a stream, a counter an event. Device
+// memory is one range of addresses that only running work can touch; fresh memory is poisoned.
 #include "cuda/runtime.h"
 
 #include <sys/mman.h>
@@ -123,11 +123,6 @@ State& state() {
 int64_t& waits() {
   static thread_local int64_t count = 0;
   return count;
-}
-
-int64_t& last_engine() {
-  static thread_local int64_t engine = -1;
-  return engine;
 }
 
 int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* kernel) {
