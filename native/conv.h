@@ -20,7 +20,7 @@ void pack_weight(Context& context, const ConvGeometry& g, Pass pass, Span weight
 // The size of a tensor in it, in elements; 0 where the backend has no such form for the dtype.
 int64_t channels_last_size(const ImageShape& shape, DType dtype);
 
-// Whether a pass takes x (bit 0) and y (bit 1) channels last.
+// Whether a pass takes x (bit 0) and y (bit 1) channels last; in the backward passes dx and dy.
 int64_t conv_formats(const ConvGeometry& g, Pass pass, DType dtype);
 
 void to_dense(Context& context, const ImageShape& shape, Span x, Span y);
@@ -40,9 +40,17 @@ void forward(Context& context, const ConvGeometry& g, const ConvInput& input, Sp
 // packed: for Pass::kBackwardInput. padding_mode must be kZeros: other modes fold the gradient of a padded x back (ops/pad.cc).
 void backward_input(Context& context, const ConvGeometry& g, Span dy, Span packed, Span mask, Span ratio, Span updated, Span dx);
 
+// q, channels last, and db as below; either may be empty. So a backend whose passes take dy channels last makes q once for both.
+void output_gradient(Context& context, const ConvGeometry& g, Span dy, Span ratio, Span updated, Span q, Span db);
+
 //   dw[o,c,k] = sum_{n,l} q[n,o,l] * select(mask, x)[n,c, l*stride - pad + k*dilation]
 //   db[o] = sum_{n,l} dy[n,o,l] * updated[l]
 // dw or db may be empty (not needed). Deterministic: the same bits for the same number of threads or any other.
 void backward_weight(Context& context, const ConvGeometry& g, const ConvInput& input, Span dy, Span ratio, Span updated, Span dw, Span db);
+
+// Whether a backend with several ways to run a convolution times them, in the background, and takes the fastest. At first as
+// PARTIALCONV_AUTOTUNE says.
+bool autotune();
+void set_autotune(bool on);
 
 }  // namespace partialconv

@@ -163,6 +163,8 @@ void conv_pack_weight(Context&, const ConvGeometry&, Pass, Span weight, Span pac
 void conv_forward(Context&, const ConvGeometry&, Span x, Span mask, Span packed, Span bias, Span ratio, Span updated, Span y);
 void conv_backward_input(Context&, const ConvGeometry&, Span dy, Span packed, Span mask, Span ratio, Span updated, Span dx);
 void conv_backward_weight(Context&, const ConvGeometry&, Span x, Span mask, Span dy, Span ratio, Span updated, Span dw, Span db);
+// q channels last, q and db may be empty
+void conv_output_gradient(Context&, const ConvGeometry&, Span dy, Span ratio, Span updated, Span q, Span db);
 // x channels last -> y as every other op takes it
 void conv_to_dense(Context&, const ImageShape&, Span x, Span y);
 

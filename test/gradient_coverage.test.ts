@@ -20,6 +20,7 @@ const WITHOUT_GRADIENT: Readonly<Record<string, readonly string[]>> = {
     'info',
     'manualSeed',
     'setAllowTF32',
+    'setAutotune',
     'setDeterministic',
     'setNumThreads',
     'summary',

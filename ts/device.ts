@@ -34,6 +34,7 @@ function findCuda(path: string | null): Cuda {
   if (addon.device !== 'cuda') return { addon: null, path: null, count: 0, reason: `${loaded.path} is no CUDA addon`, selected: -1 };
   addon.setAllowTF32(allowTF32);
   if (deterministic !== null) addon.setDeterministic(deterministic);
+  if (autotune !== null) addon.setAutotune(autotune);
   const count = addon.deviceCount();
   return { addon, path: loaded.path, count, reason: count === 0 ? addon.deviceAbsence() : '', selected: -1 };
 }
@@ -198,3 +199,18 @@ export function setDeterministic(flag: boolean): void {
 
 /** null: as the environment variable says. */
 let deterministic: boolean | null = null;
+
+/**
+ * Lets CUDA convolutions be timed: for each new shape, in a thread of its own, the plans that cuDNN offers and the kernels they would
+ * replace; the fastest is taken from then on, and kept on disk for later processes. Results may change in their last bits when it is. At
+ * first as PARTIALCONV_AUTOTUNE says (1: on). It has no effect on the CPU and in deterministic mode.
+ * @throws ShapeError if flag is not a boolean
+ */
+export function setAutotune(flag: boolean): void {
+  if (typeof flag !== 'boolean') throw new ShapeError(`setAutotune: expected a boolean, but got a value of type ${typeof flag}`);
+  autotune = flag;
+  known?.addon?.setAutotune(flag);
+}
+
+/** null: as the environment says. */
+let autotune: boolean | null = null;

@@ -13,6 +13,7 @@ export {
   type Info,
   info,
   setAllowTF32,
+  setAutotune,
   setDeterministic,
   setNumThreads,
 } from './device';

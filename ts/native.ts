@@ -76,6 +76,7 @@ export interface Native {
   setSimd(level: string): boolean;
   setAllowTF32(allow: boolean): void;
   setDeterministic(on: boolean): void;
+  setAutotune(on: boolean): void;
   release(buffer: ArrayBuffer): void;
   /** For a large buffer that was just made: advice to the system. */
   preferLargePages(buffer: ArrayBuffer): void;
@@ -119,6 +120,8 @@ export interface Native {
     g: Fields,
     ...operands: [...x: Operand, ...mask: Operand, ...dy: Operand, ...ratio: Operand, ...updated: Operand, ...dw: Operand, ...db: Operand]
   ): void;
+  /** q, with channels last, and db (native/conv.h). */
+  convOutputGradient(g: Fields, ...operands: [...dy: Operand, ...ratio: Operand, ...updated: Operand, ...q: Operand, ...db: Operand]): void;
   convToDense(shape: Fields, x: Buffer, xd: number, y: Buffer, yd: number): void;
   padAxis(p: Fields, ...operands: [...value: Operand, ...x: Operand, ...y: Operand]): void;
   padAxisBackward(p: Fields, ...operands: [...dy: Operand, ...dx: Operand]): void;

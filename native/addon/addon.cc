@@ -61,6 +61,11 @@ Napi::Value set_deterministic_mode(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value set_tuning(const Napi::CallbackInfo& info) {
+  set_autotune(info[0].As<Napi::Boolean>().Value());
+  return info.Env().Undefined();
+}
+
 // Frees a buffer's memory at once; whoever still holds the array sees length 0.
 Napi::Value release(const Napi::CallbackInfo& info) {
   napi_detach_arraybuffer(info.Env(), info[0]);
@@ -93,6 +98,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("setSimd", Napi::Function::New(env, set_simd, "setSimd"));
   exports.Set("setAllowTF32", Napi::Function::New(env, set_tf32, "setAllowTF32"));
   exports.Set("setDeterministic", Napi::Function::New(env, set_deterministic_mode, "setDeterministic"));
+  exports.Set("setAutotune", Napi::Function::New(env, set_tuning, "setAutotune"));
   exports.Set("release", Napi::Function::New(env, release, "release"));
   exports.Set("preferLargePages", Napi::Function::New(env, large_pages, "preferLargePages"));
   export_device_memory(exports);
@@ -101,6 +107,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   bind<conv_forward>(exports, "convForward", true);
   bind<conv_backward_input>(exports, "convBackwardInput");
   bind<conv_backward_weight>(exports, "convBackwardWeight");
+  bind<conv_output_gradient>(exports, "convOutputGradient");
   bind<conv_to_dense>(exports, "convToDense");
   bind<pad_axis>(exports, "padAxis");
   bind<pad_axis_backward>(exports, "padAxisBackward");

@@ -51,16 +51,11 @@ void from_image(Context& context, const Image& image, const Image& to, const Gat
 // times the zeros of a padded operand is NaN. Does nothing to another image.
 void clear_padding(Context& context, const Image& image, Span y);
 
-// The operands of a fused plan's tail, rounded up as the plan's result is: planes [planes, width] of floats -> [planes, padded_width] with
-// zeros behind (a null one: ones before them), bias [channels] -> [padded_channels]. A null destination is left out.
-struct TailOperands {
-  int64_t planes = 0, width = 0, padded_width = 0, channels = 0, padded_channels = 0;
-  const float *ratio = nullptr, *updated = nullptr;
-  const void* bias = nullptr;
-  float *padded_ratio = nullptr, *padded_updated = nullptr;
-  void* padded_bias = nullptr;
-};
-void pad_tail(Context& context, DType bias, const TailOperands& operands);
+// The operands of a fused plan's tail, rounded up as the plan's result is: the gate and scale of rows [rows, width], shared by all
+// channels, as floats [rows, padded_width] with zeros behind (an absent gate: ones before them); a null destination is left out. And a
+// bias with zeros behind the last channel.
+void pad_planes(Context& context, const Gate& planes, int64_t rows, int64_t width, int64_t padded_width, float* gate, float* scale);
+void pad_bias(Context& context, Span bias, int64_t padded_channels, void* to);
 
 // weight [o, c / groups, kh, kw] -> [o_padded, kh, kw, c_padded], and back.
 struct WeightImage {
@@ -72,8 +67,9 @@ struct WeightImage {
 void pack(Context& context, const WeightImage& image, Span weight, void* to);
 void unpack(Context& context, const WeightImage& image, const void* from, Span weight);
 
-// db[o] = sum of dy * updated, in an order that depends on the shape alone.
-void bias_gradient(Context& context, const ConvGeometry& g, Span dy, const Gate& updated, Span db);
+// q = dy gated, in image `to` of what lies as `from` (a null q is left out), and db[o] = the sum of dy * updated, in an order that depends
+// on the image alone: each thread adds up a run of cells of one channel, then the runs of a channel are added in order.
+void gate_and_sum(Context& context, const Image& from, const Image& to, const Gate& gate, Span dy, void* q, Span db);
 
 // The formulas of conv.h, one thread an output (for dw: an output and a part of the positions).
 void direct_forward(Context& context, const ConvGeometry& g, Span x, const Gate& mask, const void* weight, const void* bias,

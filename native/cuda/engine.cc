@@ -1,16 +1,40 @@
 // cuDNN's handle and plans of each GPU.
 #include "engine.h"
 
+#include <atomic>
+#include <cstdio>
 #include <cstdlib>
-#include <map>
-#include <memory>
+#include <cstring>
 #include <stdexcept>
 
-namespace partialconv::cuda {
+#include "../conv.h"
+#include "verify.h"
+
+namespace partialconv {
+namespace {
+
+bool switched_on(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && std::strcmp(value, "1") == 0;
+}
+
+std::atomic<bool>& tuning() {
+  static std::atomic<bool> on{switched_on("PARTIALCONV_AUTOTUNE")};
+  return on;
+}
+
+}  // namespace
+
+bool autotune() { return tuning().load(std::memory_order_relaxed); }
+void set_autotune(bool on) { tuning().store(on, std::memory_order_relaxed); }
+
+namespace cuda {
 namespace {
 
 // A plan may want this much and no more: some engines offer to trade gigabytes for a few per cent.
 constexpr int64_t kMaxWorkspace = int64_t{1} << 30;
+
+bool tunes() { return autotune() && !deterministic(); }
 
 std::mutex everyone_mutex;
 std::map<int, std::unique_ptr<Engines>>* everyone = nullptr;
@@ -18,7 +42,9 @@ std::map<int, std::unique_ptr<Engines>>* everyone = nullptr;
 }  // namespace
 
 Engines::Engines(int device)
-    : compiler_(device, kMaxWorkspace, [this](const PlanKey& key, std::optional<Plan> plan) { publish(key, std::move(plan)); }) {
+    : verify_(switched_on("PARTIALCONV_VERIFY")),
+      compiler_(device, kMaxWorkspace,
+                [this](const PlanKey& key, std::optional<Plan> plan, bool tuned) { publish(key, std::move(plan), tuned); }) {
   cudnn::check(cudnn::api().create(&handle_), "cudnnCreate");
   key_.cudnn = cudnn::api().get_version();
   key_.driver = presence().driver;
@@ -57,37 +83,75 @@ void Engines::wait(int device) {
   engines->compiler_.wait();
 }
 
-std::shared_ptr<const Plan> Engines::plan_of(const Shape& shape) {
+// The plan of a shape; one with a tail only if it is there, and asked for otherwise. So is a tuned one in its place.
+Engines::Entry* Engines::find(const Shape& shape) {
   key_.shape = shape;
-  if (const std::shared_ptr<const Plan>* plan = plans_.find(key_)) return *plan;
-  std::optional<Plan> plan = Plan::find(cudnn::Target(handle_), shape, kMaxWorkspace);
-  if (!plan) throw std::runtime_error("cuDNN has no plan for " + shape.text());
-  return plans_.put(key_, std::make_shared<const Plan>(std::move(*plan)));
+  Entry* entry = plans_.find(key_);
+  if (entry != nullptr && entry->tuned && deterministic()) {
+    plans_.erase(key_);  // which engine was the fastest is not the same every time
+    entry = nullptr;
+  }
+  if (entry == nullptr && shape.tail.empty()) {
+    const Rejected rejected = this->rejected(key_);
+    std::optional<Plan> plan = Plan::find(cudnn::Target(handle_), shape, kMaxWorkspace, rejected);
+    if (!plan) throw std::runtime_error("cuDNN has no " + std::string(rejected.empty() ? "plan for " : "right plan for ") + shape.text());
+    entry = &plans_.put(key_, {std::make_shared<const Plan>(std::move(*plan))});
+  }
+  if (entry == nullptr || (tunes() && !entry->tuned)) request(key_);
+  return entry;
+}
+
+void Engines::request(const PlanKey& key) {
+  if (requested_.insert(key).second) compiler_.request({key, rejected(key), tunes()});
+}
+
+Rejected Engines::rejected(const PlanKey& key) const {
+  const auto found = rejected_.find(key);
+  return found == rejected_.end() ? Rejected() : found->second;
 }
 
 bool Engines::ready(const Shape& shape) {
   if (deterministic()) return false;
   const std::lock_guard lock(mutex_);
-  key_.shape = shape;
-  if (plans_.find(key_) != nullptr) return true;
-  if (requested_.insert(key_).second) compiler_.request(key_);
-  return false;
+  return find(shape) != nullptr;
 }
 
-void Engines::publish(const PlanKey& key, std::optional<Plan> plan) {
+void Engines::publish(const PlanKey& key, std::optional<Plan> plan, bool tuned) {
   const std::lock_guard lock(mutex_);
-  if (!plan) return;
-  plans_.put(key, std::make_shared<const Plan>(std::move(*plan)));
+  if (!plan) return plans_.erase(key);
+  plans_.put(key, {std::make_shared<const Plan>(std::move(*plan)), tuned});
   requested_.erase(key);
 }
 
-void Engines::run(Context& context, const Shape& shape, std::span<const Binding> bindings) {
-  std::lock_guard lock(mutex_);
-  const std::shared_ptr<const Plan> plan = plan_of(shape);
-  context.keep(plan);
-  Scratch workspace(context, static_cast<std::size_t>(plan->workspace()));
-  cudnn::check(cudnn::api().set_stream(handle_, context.stream()), "cudnnSetStream");
-  plan->execute(handle_, bindings, workspace.as<void>());
+// The plan of key_, which computed something wrong.
+void Engines::drop(const Plan& plan, double error) {
+  std::fprintf(stderr,
+               "partialconv: warning: PARTIALCONV_VERIFY: cuDNN %s on %s: %s is wrong by %.3g tolerances of %g for %s; it is not used any "
+               "more, the next engine is\n",
+               cudnn::version_text(key_.cudnn).c_str(), key_.gpu.c_str(), plan.origin().text().c_str(), error,
+               tolerance_of(key_.shape.math), key_.shape.text().c_str());
+  rejected_[key_].insert(plan.origin());
+  PlanStore(PlanStore::default_folder()).remove(key_);
+  plans_.erase(key_);
+  requested_.erase(key_);
 }
 
-}  // namespace partialconv::cuda
+bool Engines::run(Context& context, const Shape& shape, std::span<const Binding> bindings) {
+  const std::lock_guard lock(mutex_);
+  while (Entry* entry = find(shape)) {
+    const std::shared_ptr<const Plan> plan = entry->plan;
+    context.keep(plan);
+    Scratch workspace(context, static_cast<std::size_t>(plan->workspace()));
+    cudnn::check(cudnn::api().set_stream(handle_, context.stream()), "cudnnSetStream");
+    plan->execute(handle_, bindings, workspace.as<void>());
+    if (!verify_ || entry->verified) return true;
+    const double error = error_of(context, shape, bindings);
+    entry->verified = error <= 1;
+    if (entry->verified) return true;
+    drop(*plan, error);
+  }
+  return false;
+}
+
+}  // namespace cuda
+}  // namespace partialconv

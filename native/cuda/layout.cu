@@ -1,9 +1,22 @@
 // Into cuDNN's layout and out of it; the bias gradient.
+#include <algorithm>
+#include <cmath>
+
 #include "../padding.h"
 #include "gate.h"
 
 namespace partialconv::cuda {
 namespace {
+
+struct Position {
+  int64_t sample, channel, cell;
+};
+
+// Where element i of [samples, channels, cells], or of [samples, cells, channels], is.
+HOST_DEVICE inline Position position_of(int64_t i, int64_t channels, int64_t cells, bool channels_last) {
+  if (channels_last) return {i / channels / cells, i % channels, i / channels % cells};
+  return {i / cells / channels, i / cells % channels, i % cells};
+}
 
 template <class T>
 struct ToImage {
@@ -13,9 +26,7 @@ struct ToImage {
   T* to;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t channel = m.channels_last ? i % m.c_padded : i / m.cells % m.c_padded;
-    const int64_t cell = m.channels_last ? i / m.c_padded % m.cells : i % m.cells;
-    const int64_t sample = i / (m.c_padded * m.cells);
+    const auto [sample, channel, cell] = position_of(i, m.c_padded, m.cells, m.channels_last);
     const int64_t row = cell / m.pitch, column = cell % m.pitch;
     to[i] = store<T>(Compute<T>(0));
     if (channel >= m.c || row >= m.rows || column >= m.columns) return;
@@ -36,9 +47,8 @@ struct FromImage {
 
   HOST_DEVICE void operator()(int64_t i) const {
     using A = Compute<T>;
-    const int64_t channel = out.channels_last ? i % out.c_padded : i / out.cells % out.c_padded;
-    const int64_t cell = out.channels_last ? i / out.c_padded % out.cells : i % out.cells;
-    const int64_t sample = i / (out.c_padded * out.cells), h = cell / out.pitch, w = cell % out.pitch;
+    const auto [sample, channel, cell] = position_of(i, out.c_padded, out.cells, out.channels_last);
+    const int64_t h = cell / out.pitch, w = cell % out.pitch;
     y[i] = store<T>(A(0));
     if (channel >= m.c || w >= m.w) return;
     const int64_t k = gate_index(gate, sample, channel, m.c, h * m.w + w, m.h * m.w);
@@ -63,23 +73,26 @@ struct ClearPadding {
   }
 };
 
-template <class T>
-struct PadTail {
-  TailOperands o;
+struct PadPlanes {
+  Gate planes;
+  int64_t width, padded_width;
+  float *gate, *scale;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t cells = o.planes * o.padded_width;
-    if (i >= cells) {
-      const int64_t channel = i - cells;
-      if (o.padded_bias == nullptr) return;
-      static_cast<T*>(o.padded_bias)[channel] = channel < o.channels ? static_cast<const T*>(o.bias)[channel] : store<T>(Compute<T>(0));
-      return;
-    }
-    const int64_t column = i % o.padded_width, at = i / o.padded_width * o.width + column;
-    const bool there = column < o.width;
-    if (o.padded_ratio != nullptr) o.padded_ratio[i] = there ? o.ratio[at] : 0.0f;
-    if (o.padded_updated != nullptr) o.padded_updated[i] = !there ? 0.0f : o.updated == nullptr ? 1.0f : o.updated[at];
+    const int64_t column = i % padded_width, at = i / padded_width * width + column;
+    const bool there = column < width;
+    if (gate != nullptr) gate[i] = there ? gate_at<float>(planes, at) : 0.0f;
+    if (scale != nullptr) scale[i] = there ? scale_at<float>(planes, at) : 0.0f;
   }
+};
+
+template <class T>
+struct PadBias {
+  const T* bias;
+  int64_t channels;
+  T* to;
+
+  HOST_DEVICE void operator()(int64_t i) const { to[i] = i < channels ? bias[i] : store<T>(Compute<T>(0)); }
 };
 
 template <class T>
@@ -89,9 +102,7 @@ struct Pack {
   T* to;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t c = m.channels_last ? i % m.c_padded : i / m.taps % m.c_padded;
-    const int64_t tap = m.channels_last ? i / m.c_padded % m.taps : i % m.taps;
-    const int64_t o = i / (m.c_padded * m.taps);
+    const auto [o, c, tap] = position_of(i, m.c_padded, m.taps, m.channels_last);
     to[i] = o < m.o && c < m.c ? weight[(o * m.c + c) * m.taps + tap] : store<T>(Compute<T>(0));
   }
 };
@@ -108,37 +119,47 @@ struct Unpack {
   }
 };
 
-constexpr int64_t kBiasChunk = 2048;
-
-// partial[o, chunk]: of the n * area positions of channel o.
+// partial[run, channel]: of `run` cells of all samples.
 template <class T>
-struct BiasPartial {
+struct GateAndSum {
+  Image in, m;
+  Gate gate;
+  int64_t run, runs;
   const T* dy;
-  Gate updated;
-  int64_t n, o, area, chunks;
+  T* q;
   Compute<T>* partial;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t channel = i / chunks, first = i % chunks * kBiasChunk, total = n * area;
-    const int64_t end = first + kBiasChunk < total ? first + kBiasChunk : total;
-    Compute<T> sum = 0;
-    for (int64_t p = first; p < end; ++p) {
-      const int64_t sample = p / area, at = p % area;
-      sum += gated(updated, gate_index(updated, sample, channel, o, at, area), dy + (sample * o + channel) * area + at);
+    using A = Compute<T>;
+    // Neighbouring threads have what are neighbours in memory, or nearly.
+    const int64_t channel = m.channels_last ? i % m.c_padded : i / runs, index = m.channels_last ? i / m.c_padded : i % runs;
+    const int64_t total = m.n * m.cells, end = (index + 1) * run < total ? (index + 1) * run : total;
+    A sum = 0;
+    for (int64_t p = index * run; p < end; ++p) {
+      const int64_t sample = p / m.cells, h = p % m.cells / m.pitch, w = p % m.cells % m.pitch;
+      A value = 0;
+      if (channel < m.c && w < m.w) {
+        const int64_t k = gate_index(gate, sample, channel, m.c, h * m.w + w, m.h * m.w);
+        const A open = gate_at<A>(gate, k);
+        const A counted = open == 0 ? A(0) : load(dy[image_index(in, sample, channel, h, w)]) * open;
+        sum += counted;
+        value = open == 0 ? A(0) : counted * scale_at<A>(gate, k);
+      }
+      if (q != nullptr) q[image_index(m, sample, channel, h, w)] = store<T>(value);
     }
-    partial[i] = sum;
+    partial[index * m.c_padded + channel] = sum;
   }
 };
 
 template <class T>
 struct BiasTotal {
   const Compute<T>* partial;
-  int64_t chunks;
+  int64_t runs, channels;
   T* db;
 
   HOST_DEVICE void operator()(int64_t o) const {
     Compute<T> sum = 0;
-    for (int64_t k = 0; k < chunks; ++k) sum += partial[o * chunks + k];
+    for (int64_t k = 0; k < runs; ++k) sum += partial[k * channels + o];
     db[o] = store<T>(sum);
   }
 };
@@ -148,6 +169,7 @@ struct BiasTotal {
 Image dense_image(int64_t n, int64_t c, int64_t h, int64_t w) {
   Image image{n, c, h, w};
   image.c_padded = c, image.cells = h * w, image.pitch = w;
+  image.rows = h, image.columns = w;
   return image;
 }
 
@@ -157,6 +179,7 @@ Image channels_last_image(int64_t n, int64_t c, int64_t h, int64_t w, int64_t al
   image.pitch = (w + kColumnStep - 1) / kColumnStep * kColumnStep;
   image.cells = h * image.pitch;
   image.channels_last = true;
+  image.rows = h, image.columns = w;
   return image;
 }
 
@@ -178,9 +201,13 @@ void clear_padding(Context& context, const Image& image, Span y) {
   visit_real(y.dtype, [&]<class T>(TypeTag<T>) { each(context, image.n * image.h * in_row, ClearPadding<T>{image, y.as<T>()}); });
 }
 
-void pad_tail(Context& context, DType bias, const TailOperands& operands) {
-  visit_real(bias, [&]<class T>(TypeTag<T>) {
-    each(context, operands.planes * operands.padded_width + operands.padded_channels, PadTail<T>{operands});
+void pad_planes(Context& context, const Gate& planes, int64_t rows, int64_t width, int64_t padded_width, float* gate, float* scale) {
+  each(context, rows * padded_width, PadPlanes{planes, width, padded_width, gate, scale});
+}
+
+void pad_bias(Context& context, Span bias, int64_t padded_channels, void* to) {
+  visit_real(bias.dtype, [&]<class T>(TypeTag<T>) {
+    each(context, padded_channels, PadBias<T>{bias.as<const T>(), bias.size, static_cast<T*>(to)});
   });
 }
 
@@ -196,13 +223,15 @@ void unpack(Context& context, const WeightImage& image, const void* from, Span w
   });
 }
 
-void bias_gradient(Context& context, const ConvGeometry& g, Span dy, const Gate& updated, Span db) {
+void gate_and_sum(Context& context, const Image& from, const Image& to, const Gate& gate, Span dy, void* q, Span db) {
   visit_real(dy.dtype, [&]<class T>(TypeTag<T>) {
-    const int64_t area = g.ho * g.wo, chunks = (g.n * area + kBiasChunk - 1) / kBiasChunk;
-    Scratch scratch(context, static_cast<std::size_t>(g.o * chunks) * sizeof(Compute<T>));
+    // As many cells in a run as there are runs: neither of the two sums is long. At least 64, so that the partial sums are few.
+    const int64_t cells = to.n * to.cells, run = std::max<int64_t>(64, std::llround(std::sqrt(static_cast<double>(cells))));
+    const int64_t runs = (cells + run - 1) / run;
+    Scratch scratch(context, static_cast<std::size_t>(to.c_padded * runs) * sizeof(Compute<T>));
     Compute<T>* partial = scratch.as<Compute<T>>();
-    each(context, g.o * chunks, BiasPartial<T>{dy.as<const T>(), updated, g.n, g.o, area, chunks, partial});
-    each(context, g.o, BiasTotal<T>{partial, chunks, db.as<T>()});
+    each(context, to.c_padded * runs, GateAndSum<T>{from, to, gate, run, runs, dy.as<const T>(), static_cast<T*>(q), partial});
+    each(context, to.c, BiasTotal<T>{partial, runs, to.c_padded, db.as<T>()});
   });
 }
 

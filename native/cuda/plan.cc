@@ -173,32 +173,55 @@ DataType data_type(Math math) {
   }
 }
 
-Plan::Plan(std::shared_ptr<const void> graph, Object plan, int heuristics, int rank)
-    : graph_(std::move(graph)), plan_(std::move(plan)), heuristics_(heuristics), rank_(rank) {
+DType dtype_of(Math math) {
+  switch (math) {
+    case Math::kFloat64: return DType::kFloat64;
+    case Math::kFloat16: return DType::kFloat16;
+    case Math::kBFloat16: return DType::kBFloat16;
+    default: return DType::kFloat32;
+  }
+}
+
+std::string Origin::text() const {
+  if (heuristics < 0) return "a plan from the disk";
+  const std::string mode = heuristics == kModeA ? "A" : heuristics == kModeB ? "B" : "FALLBACK";
+  return "engine " + std::to_string(rank) + " of heuristics " + mode;
+}
+
+Plan::Plan(std::shared_ptr<const void> graph, Object plan, Origin origin)
+    : graph_(std::move(graph)), plan_(std::move(plan)), origin_(origin) {
   workspace_ = plan_.get_int64(kPlanWorkspaceSize);
 }
 
-std::vector<Plan> Plan::find_all(const Target& target, const Shape& shape, int64_t max_workspace, std::size_t limit) {
+std::vector<Plan> Plan::offered(const Target& target, const Shape& shape, int64_t max_workspace, std::size_t each, bool every_mode,
+                                const Rejected& rejected) {
   std::vector<Plan> plans;
   const std::shared_ptr<Graph> graph = Builder(target, shape).build();
   for (const HeuristicsMode mode : {kModeA, kModeB, kModeFallback}) {
     std::vector<Object> configs = configs_of(target, *graph->graph, mode);
-    for (std::size_t rank = 0; rank < configs.size() && plans.size() < limit; ++rank) {
-      if (!allowed(configs[rank], shape)) continue;
+    const std::size_t room = plans.size() + each;
+    for (std::size_t i = 0; i < configs.size() && plans.size() < room; ++i) {
+      const Origin origin{mode, static_cast<int>(i)};
+      if (rejected.count(origin) != 0 || !allowed(configs[i], shape)) continue;
       Object object(kExecutionPlan);
-      object.set(kPlanEngineConfig, configs[rank]);
+      object.set(kPlanEngineConfig, configs[i]);
       target.set(object, kPlanHandle, kPlanDeviceProperties);
       if (object.try_finalize() != kSuccess) continue;  // heuristics offer engines that then do not take the graph
-      Plan plan(graph, std::move(object), mode, static_cast<int>(rank));
+      Plan plan(graph, std::move(object), origin);
       if (plan.workspace() <= max_workspace) plans.push_back(std::move(plan));
     }
-    if (!plans.empty()) break;
+    if (!plans.empty() && !every_mode) break;
   }
   return plans;
 }
 
-std::optional<Plan> Plan::find(const Target& target, const Shape& shape, int64_t max_workspace) {
-  std::vector<Plan> plans = find_all(target, shape, max_workspace, 1);
+std::vector<Plan> Plan::candidates(const Target& target, const Shape& shape, int64_t max_workspace, std::size_t each,
+                                   const Rejected& rejected) {
+  return offered(target, shape, max_workspace, each, true, rejected);
+}
+
+std::optional<Plan> Plan::find(const Target& target, const Shape& shape, int64_t max_workspace, const Rejected& rejected) {
+  std::vector<Plan> plans = offered(target, shape, max_workspace, 1, false, rejected);
   if (plans.empty()) return std::nullopt;
   return std::move(plans.front());
 }
@@ -207,7 +230,7 @@ Plan Plan::restore(const Target& target, const std::string& json) {
   Object object(kExecutionPlan);
   target.set(object, kPlanHandle, kPlanDeviceProperties);
   object.set(kPlanJson, json).finalize();
-  return Plan(nullptr, std::move(object), -1, -1);
+  return Plan(nullptr, std::move(object), {});
 }
 
 void Plan::execute(Handle handle, std::span<const Binding> bindings, void* workspace) const {

@@ -1,9 +1,11 @@
 // A convolution's cuDNN plan: the operation graph of a Shape, the engine that heuristics choose for it, its workspace, its JSON form.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,13 +23,25 @@ struct Binding {
   void* data;
 };
 
+// Where a plan comes from: the heuristics that offered its engine (cudnn::HeuristicsMode) and its rank there; -1: restored.
+struct Origin {
+  int heuristics = -1, rank = -1;
+  auto operator<=>(const Origin&) const = default;
+  std::string text() const;
+};
+
+// Plans that are not to be made again.
+using Rejected = std::set<Origin>;
+
 class Plan {
  public:
-  // The first plan that heuristics A, then B, then FALLBACK offer and that can be finalized with at most max_workspace bytes; none
-  // where cuDNN has none. Takes 1 to 2 ms plain and some 300 ms with a tail, which is compiled: never on the JavaScript thread.
-  static std::optional<Plan> find(const cudnn::Target& target, const Shape& shape, int64_t max_workspace);
-  // Up to limit of them, best first, to be timed.
-  static std::vector<Plan> find_all(const cudnn::Target& target, const Shape& shape, int64_t max_workspace, std::size_t limit);
+  // The first plan that heuristics A, then B, then FALLBACK offer, that is not rejected and that can be finalized with at most
+  // max_workspace bytes; none where cuDNN has none. Takes 1 to 2 ms plain and some 300 ms with a tail, which is compiled: never on the
+  // JavaScript thread.
+  static std::optional<Plan> find(const cudnn::Target& target, const Shape& shape, int64_t max_workspace, const Rejected& rejected = {});
+  // The first `each` of every heuristics, to be timed.
+  static std::vector<Plan> candidates(const cudnn::Target& target, const Shape& shape, int64_t max_workspace, std::size_t each,
+                                      const Rejected& rejected = {});
   // From to_json(); throws Failure if cuDNN refuses it (another version, another GPU).
   static Plan restore(const cudnn::Target& target, const std::string& json);
 
@@ -35,20 +49,21 @@ class Plan {
   std::string to_json() const { return plan_.get_text(cudnn::kPlanJson); }
   void execute(cudnn::Handle handle, std::span<const Binding> bindings, void* workspace) const;
 
-  // Which heuristics offered it, and its rank there; -1: restored.
-  int heuristics() const { return heuristics_; }
-  int rank() const { return rank_; }
+  const Origin& origin() const { return origin_; }
 
  private:
-  Plan(std::shared_ptr<const void> graph, cudnn::Object plan, int heuristics, int rank);
+  Plan(std::shared_ptr<const void> graph, cudnn::Object plan, Origin origin);
+  static std::vector<Plan> offered(const cudnn::Target& target, const Shape& shape, int64_t max_workspace, std::size_t each,
+                                   bool every_mode, const Rejected& rejected);
 
   std::shared_ptr<const void> graph_;  // what the plan refers to
   cudnn::Object plan_;
   int64_t workspace_ = 0;
-  int heuristics_ = -1, rank_ = -1;
+  Origin origin_;
 };
 
-// The element type of x, weight and y.
+// The element type of x, weight and y: cuDNN's and ours.
 cudnn::DataType data_type(Math math);
+DType dtype_of(Math math);
 
 }  // namespace partialconv::cuda

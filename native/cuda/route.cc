@@ -143,7 +143,7 @@ Route choose(const ConvGeometry& g, const Request& request) {
   // Zeros behind the last column change no output that is kept: so few plans serve all lengths.
   s.w = round_up(s.w, view ? kColumnStep * s.dilation_w / std::gcd(kColumnStep, s.dilation_w) : kColumnStep);
   if (view) s.post_w = round_up(s.post_w, s.dilation_w);
-  else if (request.pass == ConvPass::kForward) s.post_w = std::max(s.post_w, padding_to_step(g, s));
+  else s.post_w = std::max(s.post_w, padding_to_step(g, s));
   route.copied_w = s.w;
   s.wo = outputs(s.w, s.kw, s.stride_w, s.pre_w + s.post_w, s.dilation_w);
   if (view) view_dilation(s);

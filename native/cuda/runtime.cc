@@ -138,6 +138,12 @@ Event create_event() {
   return event;
 }
 
+Event create_timer() {
+  cudaEvent_t event;
+  check(cudaEventCreateWithFlags(&event, cudaEventBlockingSync), "cudaEventCreateWithFlags");
+  return event;
+}
+
 void destroy_event(Event event) { check(cudaEventDestroy(event), "cudaEventDestroy"); }
 void record(Event event, Stream stream) { check(cudaEventRecord(event, stream), "cudaEventRecord"); }
 
@@ -173,6 +179,14 @@ void abandon_capture(Stream stream) noexcept {
 
 void launch(Graph graph, Stream stream) { check(cudaGraphLaunch(graph, stream), "cudaGraphLaunch"); }
 void destroy_graph(Graph graph) { check(cudaGraphExecDestroy(graph), "cudaGraphExecDestroy"); }
+
+double milliseconds_between(Event from, Event to) {
+  wait(from);
+  wait(to);
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, from, to), "cudaEventElapsedTime");
+  return milliseconds;
+}
 
 void check_launch(int status) { check(static_cast<cudaError_t>(status), "cudaLaunchKernel"); }
 

@@ -63,10 +63,13 @@ void release_pinned(void* data);
 void copy_to_pinned(void* pinned, const void* from, std::size_t bytes, Stream stream);
 
 Event create_event();  // blocking sync, without timing
+Event create_timer();  // with timing
 void destroy_event(Event event);
 void record(Event event, Stream stream);
 bool done(Event event);
 void wait(Event event);
+// Between two timers; waits for both.
+double milliseconds_between(Event from, Event to);
 // What the stream is given from now on waits for what was recorded, also on another GPU; the host goes on.
 void wait_on(Stream stream, Event event);
 

@@ -21,6 +21,10 @@ void conv_backward_weight(Context& context, const ConvGeometry& g, Span x, Span 
   backward_weight(context, g, {x, mask}, dy, ratio, updated, dw, db);
 }
 
+void conv_output_gradient(Context& context, const ConvGeometry& g, Span dy, Span ratio, Span updated, Span q, Span db) {
+  output_gradient(context, g, dy, ratio, updated, q, db);
+}
+
 void conv_to_dense(Context& context, const ImageShape& shape, Span x, Span y) { to_dense(context, shape, x, y); }
 
 }  // namespace partialconv

@@ -33,6 +33,16 @@ describe('CUDA backend', function () {
     runTest(join(cmakeFolder, 'failures_test'));
   });
 
+  it('plans: tiers, the disk, wrong ones that are dropped, the fastest that is taken', () => {
+    runTest(join(cmakeFolder, 'plans_test'));
+  });
+
+  it('PARTIALCONV_VERIFY=1 finds every plan of the three passes right', () => {
+    const env = { ...process.env, XDG_CACHE_HOME: planFolder, PARTIALCONV_VERIFY: '1' };
+    const { status, stdout, stderr } = spawnSync(join(cmakeFolder, 'conv_test'), ['200', '5', '2'], { encoding: 'utf8', env });
+    expect([status, stderr], stdout).to.deep.equal([0, '']);
+  });
+
   it("cuDNN's absence is explained, with what was tried and what to do", () => {
     const program = buildTest(PLAN_TEST, PLAN_PARTS);
     const { status, stdout } = spawnSync(program, ['0'], {

@@ -204,6 +204,7 @@ export const ON_THE_HOST: readonly string[] = [
     'info',
     'manualSeed',
     'setAllowTF32',
+    'setAutotune',
     'setDeterministic',
     'setNumThreads',
     'summary',

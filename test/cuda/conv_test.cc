@@ -1,6 +1,6 @@
-// The three passes on CUDA against the formulas of conv.h in plain loops, one long program: every dtype, layout, route and option. On a GPU
-// with the real cuDNN, or, linked with test/cuda/fake, on a machine without either. Arguments: number of geometries, seed,
-// milliseconds to wait for fused plans.
+// The three passes on CUDA against the formulas of conv.h in plain loops, one long program, as they share operands and what is expected of
+// them: every dtype, layout, route and option. On a GPU with the real cuDNN, or, linked with test/cuda/fake, on a
+// machine without either. Arguments: number of geometries, seed, milliseconds to wait for fused plans.
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -21,7 +21,7 @@ using namespace partialconv;
 namespace {
 
 int patience = 0;  // milliseconds
-int failures = 0, on_cudnn = 0, views = 0, channels_last = 0;
+int failures = 0, on_cudnn = 0, views = 0, channels_last = 0, gradients_channels_last = 0;
 
 // Values of a dtype on the device, and as doubles here.
 class Values {
@@ -190,8 +190,8 @@ double total(const std::vector<double>& values) {
   return sum;
 }
 
-// x [n, h, w', c'] with zeros beyond w and c.
-Values channels_last_x(Context& context, const ImageShape& s, const Values& x) {
+// x or dy as [n, h, w', c'] with zeros beyond w and c.
+Values channels_last_image(Context& context, const ImageShape& s, const Values& x) {
   const DType dtype = x.span().dtype;
   const int64_t size = channels_last_size(s, dtype), columns = (s.w + 63) / 64 * 64, channels = size / (s.n * s.h * columns);
   Values image(context, dtype, size);
@@ -202,6 +202,128 @@ Values channels_last_x(Context& context, const ImageShape& s, const Values& x) {
   image.upload();
   return image;
 }
+
+double tolerance_of(const Case& c) {
+  return c.dtype == DType::kFloat64   ? 1e-12
+         : c.dtype == DType::kFloat32 ? (c.tf32 ? 2e-3 : 1e-5)
+         : c.dtype == DType::kFloat16 ? 4e-3
+                                      : 2e-2;
+}
+
+// A case's operands as the passes take them, and what they must give.
+struct Run {
+  Context& context;
+  const Case& c;
+  const ConvGeometry& g;
+  const Operands in;
+  const Expected e;
+  const std::string name;
+  const Span none, mask, ratio, updated;
+
+  Run(Context& context, const Case& c, std::mt19937& random, std::string name)
+      : context(context),
+        c(c),
+        g(c.g),
+        in(context, c, random),
+        e(reference(c, in)),
+        name(std::move(name)),
+        mask(g.mask_n > 0 ? in.mask.span() : none),
+        ratio(c.has_ratio ? in.ratio.span() : none),
+        updated(c.has_ratio ? in.updated.span() : none) {}
+
+  Values poisoned(int64_t size) const {
+    Values values(context, c.dtype, size);
+    values.fill([] { return std::numeric_limits<double>::quiet_NaN(); });
+    return values;
+  }
+  Values poisoned(const std::vector<double>& like) const { return poisoned(static_cast<int64_t>(like.size())); }
+
+  void expect(const char* what, Values& got, const std::vector<double>& expected, const std::vector<double>& scale) const {
+    compare(what, got.download(), expected, scale, tolerance_of(c), name);
+  }
+
+  // A result with channels last, twice where one may be patient: by then the fused plan may be there, which does the same.
+  template <class F>
+  void expect_image(const char* what, const ImageShape& shape, const std::vector<double>& expected, const std::vector<double>& scale,
+                    F pass) const {
+    Values image = poisoned(channels_last_size(shape, c.dtype)), dense = poisoned(expected);
+    for (int turn = 0; turn < (patience > 0 ? 2 : 1); ++turn) {
+      if (turn == 1) std::this_thread::sleep_for(std::chrono::milliseconds(patience));
+      image.fill([] { return std::numeric_limits<double>::quiet_NaN(); });
+      pass(image.span());
+    }
+    to_dense(context, shape, image.span(), dense.span());
+    expect(what, dense, expected, scale);
+    // What is no tensor is zero, whatever was there before.
+    const double sum = total(image.download()), of_tensor = total(dense.download());
+    if (std::fabs(sum - of_tensor) <= 1e-6 * (1 + std::fabs(of_tensor))) return;
+    ++failures;
+    std::printf("FAILED: cells of %s beyond the tensor are not zero; %s\n", what, name.c_str());
+  }
+
+  Values packed(Pass pass) const {
+    Values values(context, Operands::accumulator(c.dtype), packed_weight_size(g, pass));
+    pack_weight(context, g, pass, in.weight.span(), values.span());
+    return values;
+  }
+
+  void forward_passes() const {
+    const Values weight = packed(Pass::kForward);
+    const ConvEpilogue epilogue{c.has_bias ? in.bias.span() : none, ratio, updated};
+    Values y = poisoned(e.y);
+    forward(context, g, {in.x.span(), mask}, weight.span(), epilogue, y.span());
+    expect("y", y, e.y, e.scale_y);
+    if (conv_formats(g, Pass::kForward, c.dtype) != 3) return;
+    ++channels_last;
+    const Values x = channels_last_image(context, {g.n, g.c, g.h, g.w}, in.x);
+    ConvGeometry both = g;
+    both.x_channels_last = both.y_channels_last = 1;
+    expect_image("y, channels last", {g.n, g.o, g.ho, g.wo}, e.y, e.scale_y, [&](Span image) {
+      forward(context, both, {x.span(), mask}, weight.span(), epilogue, image);
+    });
+  }
+
+  void backward_passes() const {
+    Values dx = poisoned(e.dx), dw = poisoned(e.dw), db = poisoned(e.db);
+    if (g.padding_mode == PaddingMode::kZeros) {
+      const Values weight = packed(Pass::kBackwardInput);
+      backward_input(context, g, in.dy.span(), weight.span(), mask, ratio, updated, dx.span());
+      expect("dx", dx, e.dx, e.scale_dx);
+    }
+    backward_weight(context, g, {in.x.span(), mask}, in.dy.span(), ratio, updated, dw.span(), db.span());
+    expect("dw", dw, e.dw, e.scale_dw);
+    expect("db", db, e.db, e.scale_db);
+  }
+
+  // With q made once, from dy in either form, and x, dx and q channels last.
+  void backward_passes_channels_last() const {
+    const int64_t formats = conv_formats(g, Pass::kBackwardWeight, c.dtype);
+    if (formats == 0) return;
+    const ImageShape x_shape{g.n, g.c, g.h, g.w}, y_shape{g.n, g.o, g.ho, g.wo};
+    const Values x = channels_last_image(context, x_shape, in.x), dy = channels_last_image(context, y_shape, in.dy);
+    Values q = poisoned(channels_last_size(y_shape, c.dtype)), dw = poisoned(e.dw), db = poisoned(e.db);
+    ConvGeometry both = g;
+    both.x_channels_last = 1;
+    backward_weight(context, both, {x.span(), mask}, in.dy.span(), ratio, updated, dw.span(), none);
+    expect("dw, x channels last", dw, e.dw, e.scale_dw);
+    if ((formats & 2) == 0) return;
+    ++gradients_channels_last;
+    output_gradient(context, g, in.dy.span(), ratio, updated, q.span(), db.span());
+    expect("db with q", db, e.db, e.scale_db);
+    both.y_channels_last = 1;
+    const std::vector<double> from_dense = q.download();
+    output_gradient(context, both, dy.span(), ratio, updated, q.span(), none);
+    if (from_dense != q.download()) ++failures, std::printf("FAILED: another q from dy with channels last; %s\n", name.c_str());
+    output_gradient(context, both, dy.span(), none, updated, none, db.span());
+    expect("db, dy channels last", db, e.db, e.scale_db);
+    backward_weight(context, both, {x.span(), mask}, q.span(), none, none, dw.span(), none);
+    expect("dw, x and q channels last", dw, e.dw, e.scale_dw);
+    if (g.padding_mode != PaddingMode::kZeros || conv_formats(g, Pass::kBackwardInput, c.dtype) != 3) return;
+    const Values weight = packed(Pass::kBackwardInput);
+    expect_image("dx, channels last", x_shape, e.dx, e.scale_dx,
+                 [&](Span image) { backward_input(context, both, q.span(), weight.span(), mask, none, none, image); });
+  }
+};
 
 void run_case(Context& context, const Case& c, std::mt19937& random) {
   const ConvGeometry& g = c.g;
@@ -215,60 +337,11 @@ void run_case(Context& context, const Case& c, std::mt19937& random) {
                            std::to_string(g.c) + "," + std::to_string(g.h) + "," + std::to_string(g.w) + " o " + std::to_string(g.o) +
                            " mode " + std::to_string(static_cast<int>(g.padding_mode)) + " mask " + std::to_string(g.mask_c) + " ratio " +
                            std::to_string(c.has_ratio);
-  const double tolerance = c.dtype == DType::kFloat64   ? 1e-12
-                           : c.dtype == DType::kFloat32 ? (c.tf32 ? 2e-3 : 1e-5)
-                           : c.dtype == DType::kFloat16 ? 4e-3
-                                                        : 2e-2;
-  const Operands in(context, c, random);
-  const Expected e = reference(c, in);
-  const auto poisoned = [&](auto size) {
-    Values values(context, c.dtype, static_cast<int64_t>(size));
-    values.fill([] { return std::numeric_limits<double>::quiet_NaN(); });
-    return values;
-  };
-  const Span none, mask = g.mask_n > 0 ? in.mask.span() : none;
-  const Span ratio = c.has_ratio ? in.ratio.span() : none, updated = c.has_ratio ? in.updated.span() : none;
+  const Run run(context, c, random, name);
   try {
-    Values packed(context, Operands::accumulator(c.dtype), packed_weight_size(g, Pass::kForward));
-    pack_weight(context, g, Pass::kForward, in.weight.span(), packed.span());
-    Values y = poisoned(e.y.size()), dx = poisoned(e.dx.size()), dw = poisoned(e.dw.size()), db = poisoned(e.db.size());
-    const ConvEpilogue epilogue{c.has_bias ? in.bias.span() : none, ratio, updated};
-    forward(context, g, {in.x.span(), mask}, packed.span(), epilogue, y.span());
-    compare("y", y.download(), e.y, e.scale_y, tolerance, name);
-    if (conv_formats(g, Pass::kForward, c.dtype) == 3) {
-      ++channels_last;
-      const ImageShape x_shape{g.n, g.c, g.h, g.w}, y_shape{g.n, g.o, g.ho, g.wo};
-      Values x = channels_last_x(context, x_shape, in.x), image = poisoned(channels_last_size(y_shape, c.dtype));
-      ConvGeometry both = g;
-      both.x_channels_last = both.y_channels_last = 1;
-      forward(context, both, {x.span(), mask}, packed.span(), epilogue, image.span());
-      if (patience > 0) {  // by now the fused plan may be there, which does the same
-        std::this_thread::sleep_for(std::chrono::milliseconds(patience));
-        image.fill([] { return std::numeric_limits<double>::quiet_NaN(); });
-        forward(context, both, {x.span(), mask}, packed.span(), epilogue, image.span());
-      }
-      y.fill([] { return std::numeric_limits<double>::quiet_NaN(); });
-      to_dense(context, y_shape, image.span(), y.span());
-      compare("y, channels last", y.download(), e.y, e.scale_y, tolerance, name);
-      // What is no tensor is zero, whatever was there before.
-      const double sum = total(image.download()), expected = total(y.download());
-      if (!(std::fabs(sum - expected) <= 1e-6 * (1 + std::fabs(expected)))) {
-        ++failures;
-        std::printf("FAILED: cells beyond the tensor are not zero; %s\n", name.c_str());
-      }
-      both.y_channels_last = 0;
-      backward_weight(context, both, {x.span(), mask}, in.dy.span(), ratio, updated, dw.span(), none);
-      compare("dw, channels last", dw.download(), e.dw, e.scale_dw, tolerance, name);
-      dw.fill([] { return std::numeric_limits<double>::quiet_NaN(); });
-    }
-    if (g.padding_mode == PaddingMode::kZeros) {
-      pack_weight(context, g, Pass::kBackwardInput, in.weight.span(), packed.span());
-      backward_input(context, g, in.dy.span(), packed.span(), mask, ratio, updated, dx.span());
-      compare("dx", dx.download(), e.dx, e.scale_dx, tolerance, name);
-    }
-    backward_weight(context, g, {in.x.span(), mask}, in.dy.span(), ratio, updated, dw.span(), db.span());
-    compare("dw", dw.download(), e.dw, e.scale_dw, tolerance, name);
-    compare("db", db.download(), e.db, e.scale_db, tolerance, name);
+    run.forward_passes();
+    run.backward_passes();
+    run.backward_passes_channels_last();
   } catch (const std::exception& error) {
     ++failures;
     std::printf("FAILED: %s; %s\n", error.what(), name.c_str());
@@ -312,7 +385,7 @@ int main(int argc, char** argv) {
   std::mt19937 random(seed);
   Context context;
   for (int i = 0; i < count; ++i) run_case(context, random_case(random), random);
-  std::printf("%d cases (%d on cuDNN, %d of them dilation views, %d with channels last), seed %u, %d failures\n", count, on_cudnn, views,
-              channels_last, seed, failures);
+  std::printf("%d cases (%d on cuDNN, %d of them dilation views, %d with channels last, %d with gradients so), seed %u, %d failures\n",
+              count, on_cudnn, views, channels_last, gradients_channels_last, seed, failures);
   return failures == 0 ? 0 : 1;
 }

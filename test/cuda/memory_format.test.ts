@@ -11,7 +11,7 @@ const fine = (shape: readonly number[], dtype: DType = 'float32', seed = 3) => t
 
 /** Launches of layout and of other kernels while fn runs. */
 function kernels(fn: () => void) {
-  const names = { in: '::ToImage', epilogue: '::FromImage', mask: '::CountWindow', any: 'launch_each' };
+  const names = { in: '::ToImage', epilogue: '::FromImage', sums: '::GateAndSum', mask: '::CountWindow', any: 'launch_each' };
   const count = () => Object.entries(names).map(([name, text]) => [name, fake.launchesOf(text)] as const);
   const before = new Map(count());
   const plans = fake.get('executions');
@@ -20,8 +20,15 @@ function kernels(fn: () => void) {
   return { ...rise, convolutions: fake.get('executions') - plans } as Record<keyof typeof names | 'convolutions', number>;
 }
 
-const five = (make: (i: number) => api.Layer, dtype: DType) =>
-  onDevice('cuda', () => new api.Sequential(...[0, 1, 2, 3, 4].flatMap((i) => [make(i), new api.ReLU()])).to(dtype).to('cuda'));
+const five = (make: (i: number) => api.Layer, dtype: DType, activation: () => api.Layer = () => new api.ReLU()) =>
+  onDevice('cuda', () => new api.Sequential(...[0, 1, 2, 3, 4].flatMap((i) => [make(i), activation()])).to(dtype).to('cuda'));
+
+/** Smooth: relu's gradient is another one where rounding moves y to the other side of 0. */
+class Tanh extends api.Module {
+  forward(x: Tensor): Tensor {
+    return api.tanh(x);
+  }
+}
 
 /** Without a bias, and with no cells beyond the last column, a plan's result needs no kernel of ours. */
 const layers = {
@@ -45,7 +52,7 @@ describe('channels last', () => {
         const launched = kernels(() => {
           y = noGrad(() => net.forward(x));
         });
-        expect(launched).to.deep.equal({ in: 1, epilogue: epilogues, mask: 0, any: 6 + epilogues, convolutions: 5 });
+        expect(launched).to.deep.equal({ in: 1, epilogue: epilogues, sums: 0, mask: 0, any: 6 + epilogues, convolutions: 5 });
         expect(kernels(() => y.readSync())).to.include({ epilogue: 1, any: 1 });
         expect(kernels(() => y.readSync())).to.include({ any: 0 });
         const expected = noGrad(() => net.to('cpu').forward(onCpu));
@@ -110,6 +117,19 @@ describe('channels last', () => {
     expect(y.sum().item()).to.equal(dense.mul(2).sum().item());
   });
 
+  it('is read as it was made, once TF32 is switched off', () => {
+    const conv = new api.Conv1d(16, 10, 3, { device: 'cuda' }); // 12 channels in TF32's form
+    const x = onDevice('cuda', () => fine([2, 16, 37]));
+    const expected = noGrad(() => conv.forward(x)).toArray();
+    const y = noGrad(() => conv.forward(x));
+    try {
+      api.setAllowTF32(false);
+      expect(y.toArray()).to.deep.equal(expected);
+    } finally {
+      api.setAllowTF32(true);
+    }
+  });
+
   it('is freed at dispose(), and gone then', () => {
     const conv = new api.Conv1d(16, 16, 3, { device: 'cuda' });
     const x = onDevice('cuda', () => fine([2, 16, 3000]));
@@ -122,6 +142,93 @@ describe('channels last', () => {
     y.dispose();
     expect(y.disposed).to.equal(true);
     for (const use of [() => y.add(1), () => conv.forward(y), () => y.relu()]) expect(expectTyped(use).code).to.equal('ERR_DISPOSED');
+  });
+
+  // Of each layer: the activation's gradient, sums for the bias' gradient and their total, dgrad, wgrad and its weight unpacked. An epilogue is where
+  // dgrad ends: at dx that is dense, at cells beyond the last column, or at a mask.
+  const chains = {
+    'rows that end with a column of 64': { make: layers.conv1d.make, x: [2, 16, 64], bias: 1, epilogues: 1 },
+    'cells beyond the last column': { make: layers.conv1d.make, x: [2, 16, 50], bias: 1, epilogues: 5 },
+    'other lengths': { make: () => new api.Conv1d(16, 16, 4, { stride: 2 }), x: [1, 16, 400], bias: 1, epilogues: 5 },
+    '2-d without bias': { make: () => new api.Conv2d(16, 16, 3, { padding: 1, bias: false }), x: [1, 16, 4, 64], bias: 0, epilogues: 1 },
+  };
+  for (const dtype of ['float32', 'float16', 'bfloat16'] as const) {
+    for (const [name, { make, x: shape, bias, epilogues }] of Object.entries(chains)) {
+      it(`backward through five layers, ${name}, in ${dtype}: one layout kernel at each edge`, () => {
+        api.manualSeed(4);
+        const net = five(make, dtype, () => new Tanh());
+        const backward = (on: typeof net, device: 'cpu' | 'cuda') => {
+          const x = fine(shape, dtype).to(device);
+          x.requiresGrad = true;
+          const y = on.forward(x);
+          const dy = fine(y.shape, dtype, 8).to(device);
+          y.toArray(); // as a loss reads it
+          for (const p of net.parameters()) p.grad = null;
+          const launched = kernels(() => y.backward(dy));
+          return { launched, grads: [x, ...on.parameters()].map((t) => toValues(t.grad as Tensor).data) };
+        };
+        backward(net, 'cuda'); // packs the weights
+        const { launched, grads } = backward(net, 'cuda');
+        const sums = 5 * bias;
+        // In: q of the last layer, in the kernel that sums up where there is a bias, and the first layer's x for its dw.
+        const layout = 1 + (bias === 0 ? 1 : 0);
+        expect(launched).to.deep.equal({
+          in: layout,
+          epilogue: epilogues,
+          sums,
+          mask: 0,
+          any: 5 + 2 * sums + 5 + layout + epilogues,
+          convolutions: 10,
+        });
+        const expected = backward(net.to('cpu'), 'cpu').grads;
+        for (const [k, values] of expected.entries()) {
+          const bound = { float32: 1e-4, float16: 1e-2, bfloat16: 6e-2 }[dtype] * Math.max(...values.map(Math.abs));
+          for (const [i, v] of values.entries()) expect(grads[k]?.[i], `${k}[${i}]`).to.be.closeTo(v, bound);
+        }
+      });
+    }
+  }
+
+  it('backward through five partial convolutions: dy is gated once a layer, and x is not selected again', () => {
+    api.manualSeed(4);
+    const net = new api.MaskedSequential(...[0, 1, 2, 3, 4].map(() => new api.PartialConv1d(16, 16, 5, { padding: 2 }))).to('cuda');
+    const backward = (on: typeof net, device: 'cpu' | 'cuda') => {
+      const [x, mask] = [fine([2, 16, 100]).to(device), toTensor(generate('sparse', 5, [2, 1, 100]), 'bool').to(device)];
+      x.requiresGrad = true;
+      const [y] = on.forward(x, mask) as [Tensor, Tensor];
+      const dy = fine(y.shape, 'float32', 8).to(device);
+      y.toArray();
+      for (const p of on.parameters()) p.grad = null;
+      const launched = kernels(() => y.backward(dy));
+      return { launched, grads: [x, ...on.parameters()].map((t) => toValues(t.grad as Tensor).data) };
+    };
+    backward(net, 'cuda');
+    const { launched, grads } = backward(net, 'cuda');
+    expect(launched).to.include({ in: 1, epilogue: 5, sums: 5, convolutions: 10 });
+    const expected = backward(net.to('cpu'), 'cpu').grads;
+    for (const [k, values] of expected.entries()) {
+      const bound = 1e-4 * Math.max(...values.map(Math.abs), 1e-3);
+      for (const [i, v] of values.entries()) expect(grads[k]?.[i], `${k}[${i}]`).to.be.closeTo(v, bound);
+    }
+  });
+
+  it('gradients of activations that stay so are those of the dense form', () => {
+    const { relu, tanh, abs, neg } = api;
+    for (const [name, op] of Object.entries({ relu, tanh, abs, neg })) {
+      const grads = (device: 'cpu' | 'cuda') => {
+        api.manualSeed(2);
+        const [a, b] = [new api.Conv1d(9, 16, 3), new api.Conv1d(16, 8, 3)].map((layer) => layer.to(device)) as [api.Conv1d, api.Conv1d];
+        const x = fine([2, 9, 50]).to(device);
+        x.requiresGrad = true;
+        b.forward(op(a.forward(x)))
+          .sum()
+          .backward();
+        return [x, ...a.parameters(), ...b.parameters()].map((t) => toValues(t.grad as Tensor).data);
+      };
+      const [gpu, cpu] = [grads('cuda'), grads('cpu')];
+      for (const [k, values] of cpu.entries())
+        for (const [i, v] of values.entries()) expect(gpu[k]?.[i], `${name} ${k}[${i}]`).to.be.closeTo(v, 2e-3);
+    }
   });
 
   it('gives the same gradients', () => {

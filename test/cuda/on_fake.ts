@@ -21,11 +21,18 @@ type Name =
   | 'graphs'
   | 'graphLaunches'
   | 'waits'
+  | 'lastEngine'
   | 'refuseFused'
   | 'failLaunch'
   | 'failExecute'
   | 'failGraph'
-  | 'failLate';
+  | 'failLate'
+  | 'engines'
+  | 'wrongEngines'
+  | 'fastEngine'
+  | 'plainTime'
+  | 'fusedTime'
+  | 'launchTime';
 
 interface Fake {
   get(name: Name): number;

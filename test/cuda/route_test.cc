@@ -10,19 +10,12 @@
 
 #include "cuda/plan_cache.h"
 #include "cuda/route.h"
+#include "expect.h"
 
 using namespace partialconv;
 using namespace partialconv::cuda;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool ok, const std::string& what) {
-  if (ok) return;
-  ++failures;
-  std::printf("FAILED: %s\n", what.c_str());
-}
 
 ConvGeometry geometry(int64_t c, int64_t o, int64_t h, int64_t w, int64_t kh, int64_t kw, int64_t stride = 1, int64_t pad = 0,
                       int64_t dilation = 1, int64_t groups = 1) {

@@ -174,4 +174,68 @@ describe('tiers of plans', () => {
     expect(expected[0]?.[0]?.[3]).to.equal(Number.POSITIVE_INFINITY);
     expect(y[0]?.map((row) => row[3])).to.deep.equal(expected[0]?.map((row) => row[3]));
   });
+
+  for (const dtype of ['float32', 'float16', 'bfloat16'] as const) {
+    it(`backward through three partial convolutions in ${dtype}: dx and its mask are one kernel`, async () => {
+      api.manualSeed(6);
+      const net = new api.MaskedSequential(...[0, 1, 2].map(() => new api.PartialConv1d(24, 24, 3, { padding: 1 }))).to(dtype);
+      const mask = toTensor(generate('sparse', 5, [2, 1, 71]), 'bool');
+      const dy = fine([2, 24, 71], dtype, 9);
+      const backward = (device: 'cpu' | 'cuda', run: (pass: () => void) => void = (pass) => pass()) => {
+        const from = fine([2, 24, 71], dtype).to(device);
+        from.requiresGrad = true;
+        const [y] = net.to(device).forward(from, mask.to(device)) as [Tensor, Tensor];
+        for (const p of net.parameters()) p.grad = null;
+        run(() => y.backward(dy.to(device)));
+        return [from, ...net.parameters()].map((t) => toValues(t.grad as Tensor).data);
+      };
+      const expected = backward('cpu');
+      let fused = 0;
+      let epilogues = 0;
+      let grads: (typeof expected)[number][] = [];
+      for (let i = 0; i < 300 && fused < 2; i++) {
+        await setTimeout(2);
+        grads = backward('cuda', (pass) => {
+          const before = [fake.get('fused'), fake.launchesOf('::FromImage')] as const;
+          pass();
+          fused = fake.get('fused') - before[0];
+          epilogues = fake.launchesOf('::FromImage') - before[1];
+        });
+      }
+      expect([fused, epilogues]).to.deep.equal([2, 1]); // the first layer's dx is dense
+      for (const [k, values] of expected.entries()) {
+        const bound = { float32: 1e-4, float16: 2e-2, bfloat16: 1e-1 }[dtype] * Math.max(...values.map(Math.abs), 1e-3);
+        for (const [i, v] of values.entries()) expect(grads[k]?.[i], `${k}[${i}]`).to.be.closeTo(v, bound);
+      }
+    });
+  }
+
+  it('setAutotune takes the fastest engine, with the same numbers', async () => {
+    const layer = new api.PartialConv1d(24, 24, 3, { padding: 1 });
+    const [x, mask] = [fine([3, 24, 75], 'float32'), toTensor(generate('sparse', 5, [3, 1, 75]), 'bool')];
+    const expected = toValues(noGrad(() => layer.forward(x, mask)) as Tensor).data;
+    layer.to('cuda');
+    const [onGpu, mOnGpu] = [x.to('cuda'), mask.to('cuda')];
+    fake.set('engines', 2);
+    fake.set('fastEngine', 5); // the second of heuristics FALLBACK
+    api.setAutotune(true);
+    try {
+      let y = noGrad(() => layer.forward(onGpu, mOnGpu)) as Tensor;
+      expect(fake.get('lastEngine')).to.equal(0);
+      for (let i = 0; i < 300 && fake.get('lastEngine') !== 5; i++) {
+        await setTimeout(2);
+        y = noGrad(() => layer.forward(onGpu, mOnGpu)) as Tensor;
+      }
+      expect(fake.get('lastEngine')).to.equal(5);
+      for (const [i, v] of toValues(y).data.entries()) expect(v, `[${i}]`).to.be.closeTo(expected[i] as number, 1e-4);
+    } finally {
+      api.setAutotune(false);
+      fake.set('engines', 1);
+      fake.set('fastEngine', -1);
+    }
+    expect(() => api.setAutotune(1 as unknown as boolean)).to.throw(
+      api.ShapeError,
+      'setAutotune: expected a boolean, but got a value of type number',
+    );
+  });
 });

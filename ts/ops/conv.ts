@@ -7,11 +7,11 @@ import { checkOptions } from '../options';
 import { checkTensor, describe, empty, formatShape, type Tensor } from '../tensor';
 import { autocastSteps } from './autocast';
 import { complexCall, mergeComplex } from './complex_conv';
-import { backwardInput, backwardWeight } from './conv_backward';
+import { convGradients, type FindPacked } from './conv_backward';
 import type { ConvCall } from './conv_call';
 import { type ConvOptions, type ConvShapes, type ConvSpec, convShapes, convSpec, geometryFields } from './conv_geometry';
 import { castTo } from './kernels';
-import { emptyResult, formatsOf } from './memory_format';
+import { emptyResult, formatsOf, liesAs, xImage, yImage } from './memory_format';
 import { packedWeight } from './packed_weight';
 import { InChannelsLast, runSync, type Steps } from './steps';
 
@@ -90,17 +90,19 @@ export function* convolveSteps(call: ConvCall): Steps<Tensor> {
   }
   const selects = holes !== null && !(call.zeroInHoles ?? false);
   const sizes = selects || holes === null ? holes?.sizes : { ...holes.sizes, maskN: 0, maskC: 0 };
-  const formats = formatsOf(geometryFields(spec, shapes, sizes), PASS_FORWARD, x);
+  const plain = geometryFields(spec, shapes, sizes);
+  const formats = formatsOf(plain, PASS_FORWARD, x, liesAs(x, xImage(plain)), true);
   const { g } = formats;
   const packed = packedWeight(g, PASS_FORWARD, weight);
-  const y = formats.y === null ? empty(shapes.outputShape, x.dtype, x.device, spec.op) : emptyResult(shapes.outputShape, formats.y, x);
-  const [from, to] = [formats.x ? new InChannelsLast(x) : x, formats.y === null ? y : new InChannelsLast(y)];
+  const y = formats.y ? emptyResult(shapes.outputShape, yImage(g), x) : empty(shapes.outputShape, x.dtype, x.device, spec.op);
+  const [from, to] = [formats.x ? new InChannelsLast(x) : x, formats.y ? new InChannelsLast(y) : y];
   const args = [g, from, selects ? holes.mask : null, packed, bias, holes?.ratio ?? null, holes?.updated ?? null, to];
   yield { name: 'convForward', op: spec.op, args };
-  return recordConvolution(call, y);
+  return recordConvolution(call, y, formats.x);
 }
 
-function recordConvolution({ spec, shapes, x, weight, bias, holes }: ConvCall, y: Tensor): Tensor {
+/** xChannelsLast: so did x lie, and so shall dx. */
+function recordConvolution({ spec, shapes, x, weight, bias, holes, zeroInHoles }: ConvCall, y: Tensor, xChannelsLast: boolean): Tensor {
   if (!needsNode([x, weight, bias])) return y;
   // x is needed for the weight's gradient only, the weight for that of x.
   const saved = [
@@ -111,12 +113,10 @@ function recordConvolution({ spec, shapes, x, weight, bias, holes }: ConvCall, y
     holes?.updated ?? null,
   ];
   const weightShape = weight.shape;
-  return record(spec.op, y, [x, weight, bias], saved, (dy, needs, [x, weight, mask = null, ratio = null, updated = null]) => {
-    const pass = { spec, shapes, dy, mask, ratio, updated, sizes: holes?.sizes };
-    const dx = needs[0] && weight ? backwardInput(pass, (g, dtype) => packedWeight(g, PASS_BACKWARD_INPUT, weight, dtype)) : null;
-    const [dw, db] =
-      needs[1] || needs[2] ? backwardWeight(pass, x ?? null, needs[1] ? weightShape : null, needs[2] ?? false) : [null, null];
-    return [dx, dw, db];
+  return record(spec.op, y, [x, weight, bias], saved, (dy, needs, [x = null, weight, mask = null, ratio = null, updated = null]) => {
+    const pass = { spec, shapes, dy, mask, ratio, updated, sizes: holes?.sizes, zeroInHoles: zeroInHoles ?? false, xChannelsLast };
+    const packed: FindPacked | null = needs[0] && weight ? (g, dtype) => packedWeight(g, PASS_BACKWARD_INPUT, weight, dtype) : null;
+    return convGradients(pass, packed, x, needs[1] ? weightShape : null, needs[2] ?? false);
   });
 }
 

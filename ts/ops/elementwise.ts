@@ -9,7 +9,7 @@ import { isScalar, partsOf, type Scalar } from '../scalar';
 import { checkTensor, describe, empty, Tensor } from '../tensor';
 import { autocastWide } from './autocast';
 import { broadcastFields, broadcastShapes, castTo, sumGradient } from './kernels';
-import { channelsLastBuffer, emptyInFormat } from './memory_format';
+import { binaryInFormat, unaryInFormat } from './memory_format';
 
 export type UnaryName = Exclude<keyof typeof UNARY, 'isNotNaN' | 'conj'>;
 export type BinaryName = 'add' | 'sub' | 'mul' | 'div' | 'pow';
@@ -25,22 +25,17 @@ function unaryKernel(op: keyof typeof UNARY, x: Tensor, y: Tensor): Tensor {
 const KEEP_ZERO: readonly UnaryName[] = ['neg', 'abs', 'sqrt', 'tanh', 'relu'];
 
 /** op(x) in x's form, where that is channels last and stays so; else null. */
-function unaryInFormat(op: UnaryName, x: Tensor): Tensor | null {
-  if (x.storage.channelsLast === null || !KEEP_ZERO.includes(op)) return null;
-  const y = emptyInFormat(x, x.dtype);
-  if (y !== null) backend(x.device).unary(UNARY[op], channelsLastBuffer(x), x.code, channelsLastBuffer(y), y.code);
-  return y;
-}
+const unaryKept = (op: UnaryName, x: Tensor) => (KEEP_ZERO.includes(op) ? unaryInFormat(UNARY[op], x) : null);
 
-// How the gradient is made: from x or y of the forward pass and gradOutput, by one kernel.
-const UNARY_GRADIENTS: Record<Exclude<UnaryName, 'neg'>, { readonly saves: 'x' | 'y'; readonly kernel: keyof typeof BINARY }> = {
-  abs: { saves: 'x', kernel: 'absGrad' },
+// How the gradient is made: from x or y of the forward pass and gradOutput, by one kernel; keepsZero: it is 0 where both are.
+const UNARY_GRADIENTS: Record<Exclude<UnaryName, 'neg'>, { saves: 'x' | 'y'; kernel: keyof typeof BINARY; keepsZero?: true }> = {
+  abs: { saves: 'x', kernel: 'absGrad', keepsZero: true },
   sqrt: { saves: 'y', kernel: 'sqrtGrad' },
   exp: { saves: 'y', kernel: 'mulConj' },
   log: { saves: 'x', kernel: 'divConj' },
-  tanh: { saves: 'y', kernel: 'tanhGrad' },
+  tanh: { saves: 'y', kernel: 'tanhGrad', keepsZero: true },
   sigmoid: { saves: 'y', kernel: 'sigmoidGrad' },
-  relu: { saves: 'y', kernel: 'reluGrad' },
+  relu: { saves: 'y', kernel: 'reluGrad', keepsZero: true },
 };
 
 const ON_INTEGERS: readonly UnaryName[] = ['neg', 'abs', 'relu'];
@@ -58,13 +53,15 @@ function unaryDtype(op: UnaryName, x: Tensor): DType {
 function unary(op: UnaryName, given: Tensor): Tensor {
   const value = op === 'exp' || op === 'log' ? autocastWide(given) : given;
   const x = castTo(checkTensor(value, op), unaryDtype(op, value), op);
-  const y = unaryInFormat(op, x) ?? unaryKernel(op, x, empty(x.shape, op === 'abs' ? DTYPES[x.dtype].real : x.dtype, x.device, op));
-  if (op === 'neg') return record(op, y, [x], [], (g) => [unaryKernel('neg', g, empty(g.shape, g.dtype, g.device, op))]);
-  const { saves, kernel } = UNARY_GRADIENTS[op];
-  return record(op, y, [x], [saves === 'x' ? x : y], (g, _, [saved]) => {
-    const { dtype } = saved as Tensor;
-    const wide = castTo(g, dtype, op); // |x| of a complex x has a real gradient
-    const gradient = binaryKernel(op, kernel, saved as Tensor, wide);
+  const y = unaryKept(op, x) ?? unaryKernel(op, x, empty(x.shape, op === 'abs' ? DTYPES[x.dtype].real : x.dtype, x.device, op));
+  if (op === 'neg') return record(op, y, [x], [], (g) => [unaryKept(op, g) ?? unaryKernel(op, g, empty(g.shape, g.dtype, g.device, op))]);
+  const { saves, kernel, keepsZero } = UNARY_GRADIENTS[op];
+  return record(op, y, [x], [saves === 'x' ? x : y], (g, _, [kept]) => {
+    const saved = kept as Tensor;
+    const dx = keepsZero ? binaryInFormat(BINARY[kernel], saved, g) : null;
+    if (dx !== null) return [dx];
+    const wide = castTo(g, saved.dtype, op); // |x| of a complex x has a real gradient
+    const gradient = binaryKernel(op, kernel, saved, wide);
     if (wide !== g) wide.dispose();
     return [gradient];
   });

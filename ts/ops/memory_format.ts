@@ -2,8 +2,9 @@
 import { backend, onHost } from '../device';
 import { DTYPES, type DType } from '../dtype';
 import type { DeviceBuffer, Fields } from '../native';
-import { type ChannelsLast, Storage } from '../storage';
+import { Storage } from '../storage';
 import { Tensor } from '../tensor';
+import { broadcastFields } from './kernels';
 
 /** Of a ConvGeometry in native/ops.h. */
 const X_CHANNELS_LAST = 21;
@@ -27,40 +28,72 @@ function emptyChannelsLast(shape: readonly number[], image: Fields, size: number
   return new Tensor(Storage.channelsLast({ buffer, shape: image, dtype, device }), [...shape], dtype, device);
 }
 
-/** Which operands of a convolution lie with channels last. */
+/** [n, c, h, w] of x, and [n, o, ho, wo] of y. */
+export const xImage = (g: Fields): Fields => g.slice(0, 4);
+export const yImage = (g: Fields): Fields => Float64Array.of(g[0] as number, g[4] as number, g[7] as number, g[8] as number);
+
+/** True where t lies with channels last, as that image. */
+export const liesAs = (t: Tensor, shape: Fields): boolean => t.storage.channelsLast?.shape.every((size, i) => size === shape[i]) ?? false;
+
+/** The operands of a convolution's pass that lie with channels last (of the backward passes: dx or x, and dy), and g with that noted. */
 export interface Formats {
   readonly g: Fields;
   readonly x: boolean;
-  /** Where the result does: [n, o, ho, wo]. */
-  readonly y: Fields | null;
+  readonly y: boolean;
 }
 
-const sameImage = (image: ChannelsLast, g: Fields): boolean => [0, 1, 2, 3].every((i) => image.shape[i] === g[i]);
+/** The formats for a pass of geometry g on tensors like t; x, y: whether they may lie with channels last. On the CPU all is dense. */
+export function formatsOf(g: Fields, pass: number, t: Tensor, x: boolean, y: boolean): Formats {
+  const taken = onHost(t.device) || !(x || y) ? 0 : backend(t.device).convFormats(g, pass, t.code);
+  const formats = { g, x: x && (taken & TAKES_X) !== 0, y: y && (taken & TAKES_Y) !== 0 };
+  return formats.x || formats.y ? { ...formats, g: withFormats(g, formats.x, formats.y) } : formats;
+}
 
-/** The formats for a pass of geometry g; on the CPU all is dense. */
-export function formatsOf(g: Fields, pass: number, x: Tensor): Formats {
-  if (onHost(x.device)) return { g, x: false, y: null };
-  const taken = backend(x.device).convFormats(g, pass, x.code);
-  const image = x.storage.channelsLast;
-  const asItIs = (taken & TAKES_X) !== 0 && image !== null && sameImage(image, g);
-  const y = (taken & TAKES_Y) !== 0 ? Float64Array.of(g[0] as number, g[4] as number, g[7] as number, g[8] as number) : null;
-  if (!asItIs && y === null) return { g, x: false, y };
+/** g with the notes that x and y lie with channels last. */
+export function withFormats(g: Fields, x: boolean, y: boolean): Fields {
   const formatted = g.slice();
-  formatted[X_CHANNELS_LAST] = Number(asItIs);
-  formatted[Y_CHANNELS_LAST] = Number(y !== null);
-  return { g: formatted, x: asItIs, y };
+  formatted[X_CHANNELS_LAST] = Number(x);
+  formatted[Y_CHANNELS_LAST] = Number(y);
+  return formatted;
 }
 
-/** A tensor for the result of a convolution of x, with channels last. */
+/** A tensor for the result of a convolution of tensors like x, with channels last. */
 export const emptyResult = (shape: readonly number[], image: Fields, x: Tensor): Tensor =>
   emptyChannelsLast(shape, image, backend(x.device).channelsLastSize(image, x.code), x);
 
-/** For an element-wise op that leaves zero as it is: a tensor of x's form where that is channels last, else null. */
-export function emptyInFormat(x: Tensor, dtype: DType): Tensor | null {
+/** A tensor of x's form where that is channels last, else null. */
+function emptyInFormat(x: Tensor, dtype: DType): Tensor | null {
   const image = x.storage.channelsLast;
   if (image === null || dtype !== x.dtype) return null;
-  const y = emptyChannelsLast(x.shape, image.shape, image.buffer.length / DTYPES[dtype].lanes, x);
+  return emptyChannelsLast(x.shape, image.shape, image.buffer.length / DTYPES[dtype].lanes, x);
+}
+
+/** op(x) for an element-wise op of native/ops.h that leaves zero as it is, where x is channels last; else null. */
+export function unaryInFormat(op: number, x: Tensor): Tensor | null {
+  const y = emptyInFormat(x, x.dtype);
+  if (y === null) return null;
+  backend(x.device).unary(op, channelsLastBuffer(x), x.code, channelsLastBuffer(y), y.code);
   y.storage.zeroUnder = x.storage.zeroUnder;
+  return y;
+}
+
+/** op(a, b) for an element-wise op of native/ops.h that is 0 where both are, where a and b are channels last; else null. */
+export function binaryInFormat(op: number, a: Tensor, b: Tensor): Tensor | null {
+  const [image, other] = [a.storage.channelsLast, b.storage.channelsLast];
+  if (image === null || other === null || !liesAs(b, image.shape)) return null;
+  const y = emptyInFormat(a, b.dtype);
+  if (y === null) return null;
+  const shape = [image.buffer.length];
+  backend(a.device).binary(
+    op,
+    broadcastFields(shape, shape, shape),
+    image.buffer,
+    a.code,
+    other.buffer,
+    b.code,
+    channelsLastBuffer(y),
+    y.code,
+  );
   return y;
 }
 

@@ -4,11 +4,19 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <mutex>
+#include <span>
+#include <tuple>
 #include <utility>
 
 #include "fake.h"
 #include "graph.h"
+
+int64_t& fake::last_engine() {
+  static thread_local int64_t engine = -1;
+  return engine;
+}
 
 namespace partialconv::cudnn {
 namespace {
@@ -36,7 +44,7 @@ std::size_t bytes_of(AttributeType type) {
 }
 
 Status create_descriptor(DescriptorType type, Descriptor* descriptor) {
-  *descriptor = new Held(std::make_shared<Node>(Node{type, {}, {}, nullptr}));
+  *descriptor = new Held(std::make_shared<Node>(Node{type, {}, {}, nullptr, 0}));
   return kSuccess;
 }
 
@@ -60,39 +68,49 @@ Status set_attribute(Descriptor descriptor, Attribute attribute, AttributeType t
 
 // A serialized plan names a graph of this process: one of another process is refused, as cuDNN refuses those of another version.
 std::mutex serialized_mutex;
-std::vector<std::shared_ptr<const Node>> serialized;
+std::vector<std::pair<std::shared_ptr<const Node>, int64_t>> serialized;  // graph and engine
 
 std::string serialize(const Node& plan) {
   const std::lock_guard lock(serialized_mutex);
-  serialized.push_back(plan.graph);
+  serialized.emplace_back(plan.graph, plan.engine);
   return std::to_string(getpid()) + " " + std::to_string(serialized.size() - 1);
 }
 
-std::shared_ptr<const Node> restored(const std::vector<char>& json) {
+std::pair<std::shared_ptr<const Node>, int64_t> restored(const std::vector<char>& json) {
   const std::lock_guard lock(serialized_mutex);
   const std::string text(json.begin(), json.end());
   for (std::size_t i = 0; i < serialized.size(); ++i) {
     if (text == std::to_string(getpid()) + " " + std::to_string(i)) return serialized[i];
   }
-  return nullptr;
+  return {nullptr, 0};
 }
 
 Status finalize(Descriptor descriptor) {
   Node& node = *held(descriptor);
   if (node.type == kExecutionPlan && !node.all<char>(kPlanJson).empty()) {
     fake::count_plan(true);
-    node.graph = restored(node.all<char>(kPlanJson));
+    std::tie(node.graph, node.engine) = restored(node.all<char>(kPlanJson));
     return node.graph == nullptr ? kBadParameter : kSuccess;
   }
   if (node.type == kExecutionPlan) {
     fake::count_plan(false);
     const Node* config = node.node(kPlanEngineConfig);
     if (config == nullptr || node.one<void*>(kPlanHandle) == nullptr) return kBadParameter;
-    node.graph = config->graph;
+    node.graph = config->graph, node.engine = config->engine;
     if (fake::state().refuse_fused != 0 && node.graph->nodes.at(kGraphOperations).size() > 1) return kNotSupported;
   }
   const bool conv = node.type == kOperationForward || node.type == kOperationBackwardData || node.type == kOperationBackwardFilter;
   return conv && !fake::consistent(node) ? kBadParameter : kSuccess;
+}
+
+// All the engines that one of the heuristics offers.
+void offer(const Node& heuristics, std::span<const Descriptor> configs) {
+  const int mode = heuristics.one<int>(kHeuristicsMode);
+  const int64_t first = (mode == kModeA ? 0 : mode == kModeB ? 1 : 2) * fake::state().engines;
+  for (std::size_t i = 0; i < configs.size(); ++i) {
+    held(configs[i])->graph = heuristics.nodes.at(kHeuristicsGraph).front();
+    held(configs[i])->engine = first + static_cast<int64_t>(i);
+  }
 }
 
 Status get_attribute(Descriptor descriptor, Attribute attribute, AttributeType, int64_t room, int64_t* count, void* values) {
@@ -103,16 +121,17 @@ Status get_attribute(Descriptor descriptor, Attribute attribute, AttributeType, 
     std::memcpy(values, text.data(), text.size());
     return kSuccess;
   }
-  *count = attribute == kEngineNumericalNotes ? 0 : 1;
+  *count = attribute == kEngineNumericalNotes ? 0 : attribute == kHeuristicsResults ? fake::state().engines : 1;
   if (room < 1) return kSuccess;
-  if (attribute == kHeuristicsResults) held(*static_cast<Descriptor*>(values))->graph = node.nodes.at(kHeuristicsGraph).front();
+  if (attribute == kHeuristicsResults) offer(node, {static_cast<Descriptor*>(values), static_cast<std::size_t>(std::min(room, *count))});
   if (attribute == kPlanWorkspaceSize) *static_cast<int64_t*>(values) = 128;
   return kSuccess;
 }
 
-Stream stream_of_handle = nullptr;
+// A handle is the place of its stream.
+Stream& stream_of(Handle handle) { return *reinterpret_cast<Stream*>(handle); }
 
-Status execute(Handle, Descriptor plan, Descriptor variant_pack) {
+Status execute(Handle handle, Descriptor plan, Descriptor variant_pack) {
   fake::State& s = fake::state();
   ++s.executions;
   if (s.fail_execute > 0 && --s.fail_execute == 0) return kExecutionFailed;
@@ -126,8 +145,17 @@ Status execute(Handle, Descriptor plan, Descriptor variant_pack) {
   }
   const auto graph = held(plan)->graph;
   if (!fake::bound(*graph, memory)) return kBadParameter;
-  if (graph->nodes.at(kGraphOperations).size() > 1) ++s.fused;
-  fake::enqueue(stream_of_handle, [graph, memory] { fake::run(*graph, memory); });
+  const bool fused = graph->nodes.at(kGraphOperations).size() > 1;
+  if (fused) ++s.fused;
+  const int64_t engine = held(plan)->engine;
+  fake::last_engine() = engine;
+  const bool wrong = (s.wrong_engines >> engine & 1) != 0;
+  const int64_t time = (fused ? s.fused_time : s.plain_time) / (engine == s.fast_engine ? 10 : 1);
+  fake::enqueue(stream_of(handle), [=] {
+    fake::run(*graph, memory);
+    if (wrong) fake::spoil(*graph, memory);
+    fake::pass(time);
+  });
   return kSuccess;
 }
 
@@ -137,13 +165,15 @@ Api table() {
   api.get_error_string = [](Status) { return "a status of the fake"; };
   api.get_last_error_string = [](char* message, std::size_t) { *message = '\0'; };
   api.create = [](Handle* handle) {
-    static char place;
-    *handle = reinterpret_cast<Handle>(&place);
+    *handle = reinterpret_cast<Handle>(new Stream(nullptr));
     return kSuccess;
   };
-  api.destroy = [](Handle) { return kSuccess; };
-  api.set_stream = [](Handle, Stream stream) {
-    stream_of_handle = stream;
+  api.destroy = [](Handle handle) {
+    delete &stream_of(handle);
+    return kSuccess;
+  };
+  api.set_stream = [](Handle handle, Stream stream) {
+    stream_of(handle) = stream;
     return kSuccess;
   };
   api.create_descriptor = create_descriptor;

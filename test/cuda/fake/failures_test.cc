@@ -1,29 +1,19 @@
 // What goes wrong on a GPU, injected by the fake: out of memory, a launch that fails, cuDNN that fails. Each is an exception with the
 // call's name, and everything goes on. Also: size classes, the sizes of launches, and how many plans and kernels a convolution takes.
-#include <chrono>
 #include <cstdio>
 #include <functional>
-#include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "../expect.h"
 #include "conv.h"
-#include "cuda/engine.h"
+#include "cuda/device.h"
 #include "failure.h"
 #include "fake.h"
 
 using namespace partialconv;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool ok, const std::string& what) {
-  if (ok) return;
-  ++failures;
-  std::printf("FAILED: %s\n", what.c_str());
-}
 
 // The message of the Failure that body throws, which must be of this call; "" where it throws none.
 std::string failure_of(const std::string& call, const std::function<void()>& body) {
@@ -198,52 +188,6 @@ void test_capture() {
   expect(memory.in_use() == in_use && s.graphs == 0, "and is given back with it");
 }
 
-// The shape of a convolution with everything in its tail.
-cuda::Shape fused_shape() {
-  cuda::Shape shape;
-  shape.math = cuda::Math::kTf32, shape.layout = cuda::Layout::kNhwc;
-  shape.n = 1, shape.c = shape.o = 16, shape.h = shape.kh = shape.ho = 1, shape.w = 64, shape.wo = 62, shape.kw = 3;
-  shape.tail.ratio_n = shape.tail.updated_n = shape.tail.bias = 1;
-  return shape;
-}
-
-bool comes(cuda::Engines& engines, const cuda::Shape& shape) {
-  for (int i = 0; i < 1000; ++i) {
-    if (engines.ready(shape)) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return false;
-}
-
-void test_tiers() {
-  fake::State& s = fake::state();
-  const cuda::Shape shape = fused_shape();
-  cuda::PlanKey key;
-  key.shape = shape, key.cudnn = 92400, key.driver = 13000, key.gpu = "fake";
-  const cuda::PlanStore store(cuda::PlanStore::default_folder());
-  store.remove(key);
-  cuda::Engines first(0), second(0), third(0);
-  expect(!first.ready(shape), "a fused plan is not made on the caller's thread");
-  expect(comes(first, shape), "it comes");
-  const int64_t plans = s.plans;
-  expect(store.load(key).has_value(), "and is kept on disk");
-  expect(comes(second, shape) && s.plans == plans && s.restored == 1, "from where the next one has it");
-  store.save(key, "damaged");
-  expect(comes(third, shape) && s.plans == plans + 1, "a damaged one is made again");
-  expect(store.load(key) != std::optional<std::string>("damaged"), "and replaced");
-
-  s.refuse_fused = 1;
-  store.remove(key);
-  cuda::Engines none(0);
-  expect(!none.ready(shape), "not yet");
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  const int64_t tried = s.plans;
-  for (int i = 0; i < 5; ++i) expect(!none.ready(shape), "cuDNN has none");
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  expect(s.plans == tried, "and is not asked again");
-  s.refuse_fused = 0;
-}
-
 void test_devices() {
   Context context;
   try {
@@ -278,7 +222,6 @@ int main() {
     test_out_of_memory(context);
   }
   test_capture();
-  test_tiers();
   test_devices();
   test_lifetimes();
   std::printf("%d failures\n", failures);

@@ -22,14 +22,23 @@ struct State {
   int64_t fail_execute = 0;  // the same for cuDNN
   int64_t fail_graph = 0;    // the n-th instantiation or launch of a graph from now on fails
   int64_t fail_late = 0;     // the n-th piece of work from now on fails when it runs: whoever waits for it is told
+
+  // Engines are numbered as heuristics A, B and FALLBACK offer them, `engines` each. Time passes on a stream by what runs there alone.
+  int64_t engines = 1;
+  int64_t wrong_engines = 0;                                    // bit i: engine i computes a wrong number
+  int64_t fast_engine = -1;                                     // takes a tenth of the time
+  int64_t plain_time = 100, fused_time = 100, launch_time = 1;  // nanoseconds of a plan of one operation, of several, of a kernel
 };
 State& state();
 
 // How often the calling thread has waited for work.
 int64_t& waits();
 
-// Counts a launch (by the name of its kernel too) and checks what every launch must keep: a stream, at least one block, no more blocks than elements need. Returns a
-// cudaError_t.
+// The engine of the last plan that the calling thread ran.
+int64_t& last_engine();
+
+// Counts a launch (by the name of its kernel too) and checks what every launch must keep: a stream, at least one block, no more blocks than
+// elements need. Returns a cudaError_t.
 int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* kernel);
 
 void count_plan(bool restored);
@@ -39,6 +48,8 @@ int64_t launches_of(const char* text);
 
 // Work for a stream, which runs when somebody waits for it; while the stream is captured, it is recorded instead.
 void enqueue(CUstream_st* stream, std::function<void()> work);
+// Lets time pass on the stream whose work is running.
+void pass(int64_t nanoseconds);
 // The same for a functor of `size` bytes, which is copied, as the arguments of a launch are.
 void enqueue_launch(CUstream_st* stream, int64_t n, void (*run)(int64_t n, const void* functor), const void* functor, std::size_t size);
 

@@ -24,6 +24,7 @@ struct Node {
   std::map<int, std::vector<unsigned char>> values;
   std::map<int, std::vector<std::shared_ptr<const Node>>> nodes;  // attributes that are descriptors
   std::shared_ptr<const Node> graph;                              // of heuristics' results, engines and plans
+  int64_t engine = 0;                                             // of heuristics' results and plans
 
   template <class T>
   std::vector<T> all(int attribute) const {
@@ -202,6 +203,20 @@ inline void run(const Node& graph, const Memory& memory) {
     if (op->type == kOperationPointwise) pointwise(*op, memory, intermediates);
     else convolve(*op, memory, intermediates);
   }
+}
+
+// Makes one number of the result wrong.
+inline void spoil(const Node& graph, const Memory& memory) {
+  Intermediates intermediates;
+  const Node& last = *graph.nodes.at(kGraphOperations).back();
+  const ConvolutionNames names = names_of(last.type);
+  const int result = last.type == kOperationPointwise      ? kOperationPointwiseY
+                     : last.type == kOperationForward      ? names.y
+                     : last.type == kOperationBackwardData ? names.x
+                                                           : names.w;
+  Tensor to(*last.node(result), memory, intermediates);
+  const std::array<int64_t, 4> at{to.dims[0] - 1, to.dims[1] / 2, 0, to.dims[3] / 3};
+  to.put(at, to.get(at) + 1);
 }
 
 // Whether a tensor of an operation is virtual or has an operand.

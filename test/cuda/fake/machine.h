@@ -16,7 +16,7 @@ using Work = std::vector<std::function<void()>>;
 struct CUstream_st : std::enable_shared_from_this<CUstream_st> {
   int device = 0;
   std::deque<std::function<void()>> waiting;
-  int64_t given = 0, done = 0;
+  int64_t given = 0, done = 0, now = 0;
   int error = 0;
   std::shared_ptr<Work> captured;  // null: it is not captured
   bool invalid = false;            // the capture
@@ -26,6 +26,7 @@ struct CUevent_st {
   int device = 0;
   std::shared_ptr<CUstream_st> stream;
   int64_t until = 0;
+  std::shared_ptr<int64_t> time;  // of a timer: when the stream was there
 };
 
 struct CUgraphExec_st {

@@ -25,10 +25,17 @@ int64_t* field(const std::string& name) {
       {"graphs", &s.graphs},
       {"graphLaunches", &s.graph_launches},
       {"waits", &fake::waits()},
+      {"lastEngine", &fake::last_engine()},
       {"failLaunch", &s.fail_launch},
       {"failExecute", &s.fail_execute},
       {"failGraph", &s.fail_graph},
       {"failLate", &s.fail_late},
+      {"engines", &s.engines},
+      {"wrongEngines", &s.wrong_engines},
+      {"fastEngine", &s.fast_engine},
+      {"plainTime", &s.plain_time},
+      {"fusedTime", &s.fused_time},
+      {"launchTime", &s.launch_time},
   };
   for (const auto& [known, value] : fields) {
     if (name == known) return value;

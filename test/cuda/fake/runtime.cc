@@ -1,5 +1,5 @@
-// The body of native/cuda/runtime.h on host memory: a queue a stream, a counter an event. Device memory is one range of addresses that
-// only running work can touch; fresh memory is poisoned.
+// The body of native/cuda/runtime.h on host memory, long as all of a runtime is in it: a queue a stream, a counter an event. Device
+// memory is one range of addresses that only running work can touch; fresh memory is poisoned.
 #include "cuda/runtime.h"
 
 #include <algorithm>
@@ -25,6 +25,7 @@ constexpr int kMultiprocessors = 4;
 constexpr std::size_t kPoisoned = std::size_t{1} << 18;  // of a block, at most: pages that were touched cost time at every access
 constexpr std::size_t kLongestQueue = 512;
 
+CUstream_st* running = nullptr;                                // whose work runs
 std::map<const char*, int64_t> by_kernel;                      // names are literals: one for each kernel
 std::map<CUstream_st*, std::shared_ptr<CUstream_st>> streams;  // events may keep one longer
 thread_local int current = 0;                                  // the GPU of the calling thread
@@ -36,6 +37,7 @@ void run_until(CUstream_st& stream, int64_t until) {
     const std::function<void()> work = std::move(stream.waiting.front());
     stream.waiting.pop_front();
     ++stream.done;
+    running = &stream;
     work();
     State& s = state();
     if (s.fail_late > 0 && --s.fail_late == 0) stream.error = 719;
@@ -96,6 +98,8 @@ int64_t launches_of(const char* text) {
   return sum;
 }
 
+void pass(int64_t nanoseconds) { running->now += nanoseconds; }
+
 void enqueue(CUstream_st* stream, std::function<void()> work) {
   const std::lock_guard lock(mutex);
   if (stream->captured != nullptr) {
@@ -112,7 +116,10 @@ void enqueue_launch(CUstream_st* stream, int64_t n, void (*run)(int64_t, const v
   const auto* bytes = static_cast<const unsigned char*>(functor);
   auto copy = std::make_shared<std::vector<std::max_align_t>>((size + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t));
   std::memcpy(copy->data(), bytes, size);
-  enqueue(stream, [=] { run(n, copy->data()); });
+  enqueue(stream, [=] {
+    run(n, copy->data());
+    pass(state().launch_time);
+  });
 }
 
 }  // namespace fake
@@ -241,14 +248,25 @@ void copy_to_pinned(void* pinned, const void* from, std::size_t bytes, Stream st
   copy_on_device(pinned, from, bytes, stream);
 }
 
-Event create_event() { return new CUevent_st{fake::current, nullptr, 0}; }
+Event create_event() { return new CUevent_st{fake::current}; }
+Event create_timer() {
+  const Event event = create_event();
+  event->time = std::make_shared<int64_t>(0);
+  return event;
+}
 void destroy_event(Event event) { delete event; }
+
+double milliseconds_between(Event from, Event to) {
+  wait(to);
+  return static_cast<double>(*to->time - *from->time) * 1e-6;
+}
 
 // In a capture, CUDA would make the event part of it; ours are waited for by others.
 void record(Event event, Stream stream) {
   const std::lock_guard lock(mutex);
   fake::refuse_in_capture(stream, "cudaEventRecord");
   if (event->device != stream->device) throw Failure("cudaEventRecord", fake::kInvalidHandle, "an event of another GPU");
+  if (event->time != nullptr) fake::enqueue(stream, [time = event->time, stream] { *time = stream->now; });
   event->stream = stream->shared_from_this(), event->until = stream->given;
 }
 
