@@ -5,11 +5,12 @@ import { type DType, noGrad, type Tensor } from '../../ts';
 import { generate } from '../goldens/load';
 import { onDevice, toTensor, toValues } from '../support/tensors';
 import { expectTyped } from '../support/typed_errors';
-import { fake, needsFakeCuda } from './on_fake';
+import { fake } from './on_fake';
+import { CHAIN_TOLERANCE, expectCounted, expectNear, itOnFake, needsCuda, onGpu } from './on_gpu';
 
 const fine = (shape: readonly number[], dtype: DType = 'float32', seed = 3) => toTensor(generate('fine', seed, shape), dtype);
 
-/** Launches of layout and of other kernels while fn runs. */
+/** Launches of layout and of other kernels while fn runs, on the fake. */
 function kernels(fn: () => void) {
   const names = { in: '::ToImage', epilogue: '::FromImage', mask: '::CountWindow', any: 'launch_each' };
   const count = () => Object.entries(names).map(([name, text]) => [name, fake.launchesOf(text)] as const);
@@ -32,7 +33,7 @@ const layers = {
 };
 
 describe('channels last', () => {
-  needsFakeCuda();
+  needsCuda();
 
   for (const dtype of ['float32', 'float16', 'bfloat16'] as const) {
     for (const [name, { make, x: shape, epilogues }] of Object.entries(layers)) {
@@ -42,15 +43,17 @@ describe('channels last', () => {
         const onCpu = x.to('cpu');
         noGrad(() => net.forward(x).readSync());
         let y: Tensor = x;
-        const launched = kernels(() => {
+        const run = () => {
           y = noGrad(() => net.forward(x));
-        });
-        expect(launched).to.deep.equal({ in: 1, epilogue: epilogues, mask: 0, any: 6 + epilogues, convolutions: 5 });
-        expect(kernels(() => y.readSync())).to.include({ epilogue: 1, any: 1 });
-        expect(kernels(() => y.readSync())).to.include({ any: 0 });
+        };
+        if (onGpu) run();
+        else {
+          expect(kernels(run)).to.deep.equal({ in: 1, epilogue: epilogues, mask: 0, any: 6 + epilogues, convolutions: 5 });
+          expect(kernels(() => y.readSync())).to.include({ epilogue: 1, any: 1 });
+          expect(kernels(() => y.readSync())).to.include({ any: 0 });
+        }
         const expected = noGrad(() => net.to('cpu').forward(onCpu));
-        const bound = { float32: 1e-5, float16: 1e-2, bfloat16: 6e-2 }[dtype] * Math.max(...toValues(expected).data.map(Math.abs));
-        toValues(y).data.forEach((v, i) => void expect(v).to.be.closeTo(toValues(expected).data[i] as number, bound));
+        expectNear(toValues(y).data, toValues(expected).data, CHAIN_TOLERANCE[dtype]);
       });
     }
   }
@@ -62,21 +65,18 @@ describe('channels last', () => {
     const [y, updated] = run(net, x, mask);
     y.dispose();
     let again: Tensor = y;
-    expect(
-      kernels(() => {
-        [again] = run(net, x, mask);
-      }),
-    ).to.include({ in: 1, epilogue: 5, convolutions: 5 });
+    const rerun = () => {
+      [again] = run(net, x, mask);
+    };
+    if (onGpu) rerun();
+    else expect(kernels(rerun)).to.include({ in: 1, epilogue: 5, convolutions: 5 });
     const got = [again, updated].map((t) => t.to('cpu'));
     const expected = run(net.to('cpu'), x.to('cpu'), mask.to('cpu'));
-    for (const [k, t] of got.entries()) {
-      toValues(t).data.forEach(
-        (v, i) => void expect(v, `${k}[${i}]`).to.be.closeTo(toValues(expected[k] as Tensor).data[i] as number, 1e-4),
-      );
-    }
+    for (const [k, t] of got.entries())
+      expectNear(toValues(t).data, toValues(expected[k] as Tensor).data, CHAIN_TOLERANCE.float32, String(k));
   });
 
-  it('a soft mask, or one that was changed, is selected every time', () => {
+  itOnFake('a soft mask, or one that was changed, is selected every time', () => {
     const net = [0, 1].map(
       () => new api.PartialConv1d(16, 16, 3, { padding: 1, returnMask: true, device: 'cuda' }),
     ) as api.PartialConv1d<true>[];
@@ -115,9 +115,9 @@ describe('channels last', () => {
     const x = onDevice('cuda', () => fine([2, 16, 3000]));
     const round = () => noGrad(() => conv.forward(x)).dispose();
     round();
-    const before = fake.get('allocations');
-    for (let i = 0; i < 3; i++) round();
-    expect(fake.get('allocations')).to.equal(before);
+    expectCounted('allocations', 0, () => {
+      for (let i = 0; i < 3; i++) round();
+    });
     const y = noGrad(() => conv.forward(x));
     y.dispose();
     expect(y.disposed).to.equal(true);
@@ -135,7 +135,6 @@ describe('channels last', () => {
         return [x, ...net.parameters()].map((t) => toValues(t.grad as Tensor).data);
       });
     const [gpu, cpu] = [grads('cuda'), grads('cpu')];
-    for (const [k, values] of cpu.entries())
-      for (const [i, v] of values.entries()) expect(gpu[k]?.[i], `${k}[${i}]`).to.be.closeTo(v, 1e-3);
+    for (const [k, values] of cpu.entries()) expectNear(gpu[k] ?? [], values, CHAIN_TOLERANCE.float32, String(k));
   });
 });

@@ -16,7 +16,8 @@ import {
 } from '../../ts';
 import { toValues } from '../support/tensors';
 import { batch, UNet } from '../training/unet';
-import { fake, needsFakeCuda } from './on_fake';
+import { fake } from './on_fake';
+import { expectNear, itOnFake, needsCuda, onGpu } from './on_gpu';
 
 /** Losses of a few steps, and what the parameters are then. */
 function train(device: Device, dtype: DType, steps: number, onStep?: (step: number) => void) {
@@ -39,28 +40,25 @@ function train(device: Device, dtype: DType, steps: number, onStep?: (step: numb
   return { losses, parameters: net.parameters().map((p) => [...toValues(p).data]) };
 }
 
-function expectAllClose(actual: readonly number[], expected: readonly number[] | undefined, tolerance: number, what: string): void {
-  expect(actual.length, what).to.equal(expected?.length);
-  for (const [i, value] of actual.entries()) expect(value, `${what}[${i}]`).to.be.closeTo(expected?.[i] as number, tolerance);
-}
-
 describe("training on 'cuda'", () => {
-  needsFakeCuda();
+  needsCuda();
 
   for (const [dtype, tolerance] of [
     ['float64', 1e-9],
-    ['float32', 1e-4],
+    ['float32', onGpu ? 1e-2 : 1e-4], // in TF32
     ['bfloat16', 0.1],
   ] as const) {
     it(`gives the CPU's losses and parameters in ${dtype}`, () => {
       const [gpu, cpu] = [train('cuda', dtype, 6), train('cpu', dtype, 6)];
-      expectAllClose(gpu.losses, cpu.losses, tolerance, 'losses');
-      for (const [k, values] of gpu.parameters.entries()) expectAllClose(values, cpu.parameters[k], 10 * tolerance, `parameter ${k}`);
+      expectNear(gpu.losses, cpu.losses, tolerance, 'losses');
+      // Adam divides by the gradient's size: on a GPU the sign of one that is 0 but for rounding moves its parameter.
+      if (!onGpu)
+        for (const [k, values] of gpu.parameters.entries()) expectNear(values, cpu.parameters[k] ?? [], 10 * tolerance, `parameter ${k}`);
       expect(cpu.losses.at(-1)).to.be.below(cpu.losses[0] as number);
     });
   }
 
-  it('frees what caches of weights and masks no longer keep, without the garbage collector', () => {
+  itOnFake('frees what caches of weights and masks no longer keep, without the garbage collector', () => {
     const net = new Sequential(new Conv1d(16, 16, 3, { padding: 1 }), new Conv1d(16, 16, 3)).to('cuda');
     const partial = new PartialConv1d(16, 16, 3, { device: 'cuda' });
     const masked = new MaskedConv1d(16, 16, 3, { device: 'cuda' });
@@ -81,7 +79,7 @@ describe("training on 'cuda'", () => {
     expect(allocations.at(-1)).to.equal(allocations[20], String(allocations));
   });
 
-  it('takes no new memory once the caches are full, and makes no new plans after the first steps', () => {
+  itOnFake('takes no new memory once the caches are full, and makes no new plans after the first steps', () => {
     const after: (readonly [number, number])[] = [];
     // As many steps as a layer keeps masks.
     train('cuda', 'float32', 24, () => after.push([fake.get('allocations'), fake.get('plans')]));
