@@ -62,6 +62,9 @@ export const TOLERANCE: Readonly<Record<Precision, number>> = {
 /** The same for a chain of some convolutions. */
 export const CHAIN_TOLERANCE = { float32: onGpu ? 3e-3 : 1e-5, float16: 1e-2, bfloat16: 6e-2 } as const;
 
+/** Between two runs of one convolution: on a GPU the fused plan may come in between. */
+export const RERUN_TOLERANCE = onGpu ? CHAIN_TOLERANCE.float32 : 0;
+
 /** Every number, within a tolerance relative to the largest one expected. */
 export function expectNear(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what = ''): void {
   expect(actual.length, what).to.equal(expected.length);
