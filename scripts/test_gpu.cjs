@@ -34,9 +34,9 @@ function run(part, command, args, env) {
   failed.push(part);
 }
 
-/** compute-sanitizer from PATH or the CUDA toolkit, or null. */
+/** compute-sanitizer from PATH or from the CUDA toolkit that CUDA_HOME names, or null. */
 function findSanitizer() {
-  const toolkit = [process.env.CUDA_HOME, '/usr/local/cuda'].filter(Boolean).map((home) => join(home, 'bin'));
+  const toolkit = process.env.CUDA_HOME ? [join(process.env.CUDA_HOME, 'bin')] : [];
   const places = [...(process.env.PATH ?? '').split(delimiter), ...toolkit].map((folder) => join(folder, 'compute-sanitizer'));
   return places.find((place) => existsSync(place)) ?? null;
 }
@@ -44,7 +44,9 @@ function findSanitizer() {
 function sanitize(tool) {
   const sanitizer = findSanitizer();
   if (sanitizer === null) {
-    console.error(`\n== test:gpu: compute-sanitizer is NOT installed here (it comes with the CUDA toolkit): ${tool} did NOT run`);
+    console.error(
+      `\n== test:gpu: compute-sanitizer is NOT installed here (it comes with the CUDA toolkit; PATH, CUDA_HOME): ${tool} did NOT run`,
+    );
     return;
   }
   const specs = ['ops', 'fuzz'].map((name) => `test/cuda/${name}.test.{ts,js}`);
