@@ -1,8 +1,6 @@
 // The result of a benchmark: its JSON, and the table that a person reads.
-import type { Who } from './rows';
-
 export interface Entry {
-  readonly who: Who;
+  readonly who: string;
   readonly what: string;
   readonly ms?: number;
   readonly bestMs?: number;
@@ -14,16 +12,23 @@ export interface Entry {
   readonly absent?: string;
 }
 
-export interface Result {
+/** A row: what was run, and everyone's times. */
+export interface Timed {
   readonly title: string;
   readonly shape: string;
+  readonly entries: readonly Entry[];
+}
+
+export interface Result extends Timed {
   readonly geometry: string;
   readonly threads: number;
   readonly gflops: number;
   readonly roofShare: number;
   readonly gbs: number;
-  readonly entries: readonly Entry[];
 }
+
+/** The column of a result in tables. */
+export const threadsOf = ({ threads }: Result): string => `${threads} thread${threads > 1 ? 's' : ''}`;
 
 export interface Report {
   readonly machine: Record<string, unknown>;
@@ -43,7 +48,7 @@ const number = (value: number): string =>
 export const time = (ms: number): string => (ms < 0.1 ? `${fixed(1e3 * ms)} us` : `${fixed(ms)} ms`);
 export const fixed = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
 
-function entryText({ who, what, ms, ratio, atLeast, absent }: Entry): string {
+export function entryText({ who, what, ms, ratio, atLeast, absent }: Entry): string {
   const label = who === 'ours' ? `own ${what}` : who;
   if (absent !== undefined || ms === undefined || ratio === undefined) return `${label}: -`;
   const verdict = atLeast === undefined ? '' : ratio >= atLeast ? ` (>= ${fixed(atLeast)}: ok)` : ` (>= ${fixed(atLeast)}: MISSED)`;
@@ -69,11 +74,11 @@ export function formatFooter({ tinyCall, memory, missing }: Report): string {
   return [...lines, ...missing.map((line) => `missing: ${line}`)].join('\n');
 }
 
-/** What changed against an earlier report, for rows that both have. */
-export function formatComparison(now: Report, before: Report): string {
-  const key = (r: Result) => `${r.shape}, ${r.title}, ${r.threads}T`;
-  const earlier = new Map(before.results.map((r) => [key(r), r]));
-  const lines = now.results.flatMap((result) => {
+/** What changed against earlier results, for rows that both have; column tells results of one row apart. */
+export function formatComparison<R extends Timed>(now: readonly R[], before: readonly R[], column: (result: R) => string): string {
+  const key = (r: R) => `${r.shape}, ${r.title}, ${column(r)}`;
+  const earlier = new Map(before.map((r) => [key(r), r]));
+  const lines = now.flatMap((result) => {
     const [a, b] = [earlier.get(key(result))?.entries[0]?.ms, result.entries[0]?.ms];
     return a === undefined || b === undefined ? [] : [`${key(result).padEnd(50)} ${time(a)} -> ${time(b)}: ${fixed(a / b)}x as fast`];
   });

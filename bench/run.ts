@@ -4,13 +4,14 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { contest, type Runnable, runnerOf } from './contest';
 import { formatMarkdown } from './markdown';
 import { race } from './measure';
 import { ours, pc } from './peers/ours';
-import { type Case, operandsOf, type Peer, type Runner, Unsupported } from './peers/peer';
+import { type Case, operandsOf, type Peer } from './peers/peer';
 import { torch } from './peers/torch';
 
-import { type Entry, formatComparison, formatFooter, formatResult, type Report, type Result } from './report';
+import { formatComparison, formatFooter, formatResult, type Report, type Result, threadsOf } from './report';
 import { buildRoof, measureRoof } from './roof';
 import { type Contestant, ROWS, type Row, type Who } from './rows';
 import { bytes, flops, product, SHAPES, type Shape, weightShape } from './shapes';
@@ -53,54 +54,17 @@ async function openPeers(missing: string[]): Promise<Map<Who, Peer>> {
 
 const describe = ({ op, holes }: Contestant): string => (op === 'conv' ? 'Conv' : holes === 'full' ? 'without holes' : 'PartialConv');
 
-/** @throws Error if two contestants that run the same case disagree */
-async function checkAgreement(row: Row, runners: readonly (Runner | string)[]): Promise<void> {
-  const samples = new Map<string, Float32Array>();
-  for (const [i, { op, holes, who }] of row.contestants.entries()) {
-    const runner = runners[i];
-    if (runner === undefined || typeof runner === 'string') continue;
-    const values = await runner.sample();
-    const expected = samples.get(op + holes) ?? values;
-    samples.set(op + holes, expected);
-    const largest = Math.max(...expected.map(Math.abs));
-    const worst = Math.max(...values.map((v, j) => Math.abs(v - (expected[j] as number))));
-    if (values.length !== expected.length || !(worst <= 1e-3 * largest)) {
-      throw new Error(
-        `${row.shape.name}, ${row.title}: ${who} computes something else (largest difference ${worst}, largest value ${largest})`,
-      );
-    }
-  }
-}
-
-async function prepare(peers: Map<Who, Peer>, contestant: Contestant, { shape, pass }: Row, threads: number): Promise<Runner | string> {
-  const peer = peers.get(contestant.who);
-  if (peer === undefined) return 'missing';
-  const what: Case = { shape, op: contestant.op, pass, holes: contestant.holes, threads };
-  try {
-    return await peer.prepare(what, operandsOf(what));
-  } catch (error) {
-    if (error instanceof Unsupported) return error.message;
-    throw error;
-  }
-}
-
 async function runRow(peers: Map<Who, Peer>, row: Row, threads: number, roof: number): Promise<Result> {
-  const runners: (Runner | string)[] = [];
-  for (const contestant of row.contestants) runners.push(await prepare(peers, contestant, row, threads));
-  await checkAgreement(row, runners);
-  const running = runners.filter((runner) => typeof runner !== 'string');
-  const timings = await race(running, SECONDS);
-  for (const runner of running) await runner.close();
-  const own = timings[0]?.median as number;
-  const entries = row.contestants.map((contestant, i): Entry => {
-    const runner = runners[i] as Runner | string;
-    const { who, atLeast } = contestant;
-    const what = describe(contestant);
-    if (typeof runner === 'string') return { who, what, atLeast, absent: runner };
-    const timing = timings[running.indexOf(runner)] as (typeof timings)[number];
-    const { median, best, rounds } = timing;
-    return { who, what, atLeast, ms: 1e3 * median, bestMs: 1e3 * best, rounds, ratio: median / own };
-  });
+  const contestants: Runnable[] = [];
+  for (const contestant of row.contestants) {
+    const { who, op, holes, atLeast } = contestant;
+    const what: Case = { shape: row.shape, op, pass: row.pass, holes, threads };
+    const peer = peers.get(who);
+    const runner = await runnerOf(peer && (() => peer.prepare(what, operandsOf(what))));
+    contestants.push({ who, what: describe(contestant), computes: op + holes, atLeast, runner });
+  }
+  const entries = await contest(`${row.shape.name}, ${row.title}`, contestants, SECONDS);
+  const own = 1e-3 * (entries[0]?.ms as number);
   const { x, out, kernel, stride = 1, dilation = 1, groups = 1 } = row.shape;
   const geometry = `[${x}] -> ${out}, K ${kernel}, stride ${stride}, dilation ${dilation}, groups ${groups}`;
   // The two gradients cost as much as the forward pass each.
@@ -174,8 +138,9 @@ async function main(): Promise<void> {
     console.log(`\n${formatFooter(report)}`);
   }
   for (const peer of peers.values()) await peer.close();
-  if (options.against) console.log(`\n${formatComparison(report, JSON.parse(readFileSync(options.against, 'utf8')) as Report)}`);
-  if (options.markdown) writeFileSync(options.markdown, `${formatMarkdown(report)}\n`);
+  if (options.against)
+    console.log(`\n${formatComparison(report.results, (JSON.parse(readFileSync(options.against, 'utf8')) as Report).results, threadsOf)}`);
+  if (options.markdown) writeFileSync(options.markdown, `${formatMarkdown(report.results, threadsOf)}\n`);
   if (options.json) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
 }
 

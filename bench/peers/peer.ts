@@ -55,7 +55,7 @@ export function sampleOf(shape: Shape, y: Float32Array): Float32Array {
 }
 
 /** Uniform in [-0.5, 0.5), the same on every machine (a 32-bit xorshift). */
-function uniform(length: number, seed: number): Float32Array {
+export function uniform(length: number, seed: number): Float32Array {
   const values = new Float32Array(length);
   let state = seed;
   for (let i = 0; i < length; i++) {

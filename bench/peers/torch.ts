@@ -13,23 +13,6 @@ interface Answer {
   values: number[];
 }
 
-/** One request under way at a time. */
-class Connection {
-  private readonly answers: AsyncIterator<string>;
-
-  constructor(private readonly child: ChildProcess) {
-    if (child.stdout === null) throw new Error('torch: no pipe');
-    this.answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  }
-
-  async ask(request: Record<string, unknown>): Promise<Answer> {
-    this.child.stdin?.write(`${JSON.stringify(request)}\n`);
-    const { value, done } = await this.answers.next();
-    if (done) throw new Error(`torch: the Python process ended at ${JSON.stringify(request)}`);
-    return JSON.parse(value) as Answer;
-  }
-}
-
 /** The Python that PARTIALCONV_TORCH_PYTHON names, else python3. @throws Error if it cannot import torch */
 function findPython(): string {
   const python = process.env.PARTIALCONV_TORCH_PYTHON || 'python3';
@@ -40,35 +23,67 @@ function findPython(): string {
   );
 }
 
-let cases = 0;
+/** The process. One request is under way at a time. */
+export class Torch {
+  private readonly answers: AsyncIterator<string>;
+  private prepared = 0;
 
-async function prepare(connection: Connection, what: Case, operands: Operands): Promise<Runner> {
+  private constructor(private readonly child: ChildProcess) {
+    if (child.stdout === null) throw new Error('torch: no pipe');
+    this.answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** @throws Error if there is no Python with torch */
+  static open(): Torch {
+    return new Torch(spawn(findPython(), [join(__dirname, 'peer_torch.py')], { stdio: ['pipe', 'pipe', 'inherit'] }));
+  }
+
+  async ask(request: Record<string, unknown>): Promise<Answer> {
+    this.child.stdin?.write(`${JSON.stringify(request)}\n`);
+    const { value, done } = await this.answers.next();
+    if (done) throw new Error(`torch: the Python process ended at ${JSON.stringify(request)}`);
+    return JSON.parse(value) as Answer;
+  }
+
+  /** Something that peer_torch.py knows how to run, on these arrays; every stride-th value of its result is a sample. */
+  async prepare(what: Record<string, unknown>, arrays: Readonly<Record<string, Float32Array>>, stride: number): Promise<Runner> {
+    const id = ++this.prepared;
+    const { pass } = what;
+    const folder = mkdtempSync(join(tmpdir(), 'partialconv-bench-'));
+    const files = Object.fromEntries(Object.keys(arrays).map((name) => [name, join(folder, name)]));
+    for (const [name, array] of Object.entries(arrays)) writeFileSync(files[name] as string, array);
+    await this.ask({ command: 'prepare', id, ...what, files });
+    rmSync(folder, { recursive: true });
+    return {
+      time: async (iterations) => (await this.ask({ command: 'time', id, pass, iterations })).seconds,
+      sample: async () => Float32Array.from((await this.ask({ command: 'sample', id, stride })).values),
+      close: async () => void (await this.ask({ command: 'close', id })),
+    };
+  }
+
+  close(): void {
+    this.child.stdin?.end();
+  }
+}
+
+/** A case of a convolution, as peer_torch.py takes it. */
+export function convRequest(what: Case, operands: Operands): Record<string, unknown> {
   const { shape, op, pass, threads, holes } = what;
   const { stride = 1, padding = 0, dilation = 1, groups = 1 } = shape;
-  const id = ++cases;
-  const folder = mkdtempSync(join(tmpdir(), 'partialconv-bench-'));
-  const names = ['x', 'weight', 'bias', 'mask'] as const;
-  const files = Object.fromEntries(names.map((name) => [name, join(folder, name)]));
-  for (const name of names) writeFileSync(files[name] as string, operands[name]);
   const shapes = { x: shape.x, weight: weightShape(shape), bias: [shape.out], mask: operands.maskShape };
-  const options = { stride, padding, dilation, groups };
-  await connection.ask({ command: 'prepare', id, op, pass, threads, multiChannel: holes === 'multi', ...shapes, options, files });
-  rmSync(folder, { recursive: true });
-  return {
-    time: async (iterations) => (await connection.ask({ command: 'time', id, pass, iterations })).seconds,
-    sample: async () => Float32Array.from((await connection.ask({ command: 'sample', id, stride: sampleStride(shape) })).values),
-    close: async () => void (await connection.ask({ command: 'close', id })),
-  };
+  return { op, pass, threads, multiChannel: holes === 'multi', ...shapes, options: { stride, padding, dilation, groups } };
 }
 
 export async function torch(): Promise<Peer> {
-  const child = spawn(findPython(), [join(__dirname, 'peer_torch.py')], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const connection = new Connection(child);
-  const { version } = await connection.ask({ command: 'version' });
+  const process = Torch.open();
+  const { version } = await process.ask({ command: 'version' });
   return {
     name: 'PyTorch',
     version,
-    prepare: (what, operands) => prepare(connection, what, operands),
-    close: () => void child.stdin?.end(),
+    prepare(what, operands) {
+      const { maskShape: _, ...arrays } = operands;
+      return process.prepare(convRequest(what, operands), arrays, sampleStride(what.shape));
+    },
+    close: () => process.close(),
   };
 }

@@ -21,6 +21,11 @@ int64_t outputs(int64_t in, int64_t taps, int64_t stride, int64_t padding, int64
   return (in + padding - reach(taps, dilation)) / stride + 1;
 }
 
+// A stride with which the convolution stops where it has to: that of a single output is given as 1, whatever follows it.
+int64_t stopping_stride(int64_t in, int64_t out, int64_t taps, int64_t stride, int64_t pad, int64_t dilation) {
+  return out == 1 ? std::max(stride, in + pad - reach(taps, dilation) + 1) : stride;
+}
+
 // Other padding modes are written out by the layout kernel, so that cuDNN has nothing to pad.
 void write_padding_out(Shape& s) {
   s.h += s.pre_h + s.post_h;
@@ -56,8 +61,9 @@ Shape plain_shape(const ConvGeometry& g, const Request& request) {
   s.layout = layout_of(s.math);
   s.deterministic = request.deterministic;
   s.n = g.n, s.c = g.c, s.h = g.h, s.w = g.w, s.o = g.o, s.kh = g.kh, s.kw = g.kw, s.ho = g.ho, s.wo = g.wo;
-  s.stride_h = g.stride_h, s.stride_w = g.stride_w, s.dilation_h = g.dilation_h, s.dilation_w = g.dilation_w, s.groups = g.groups;
+  s.stride_w = g.stride_w, s.dilation_h = g.dilation_h, s.dilation_w = g.dilation_w, s.groups = g.groups;
   s.pre_h = g.pad_h, s.pre_w = g.pad_w;
+  s.stride_h = stopping_stride(g.h, g.ho, g.kh, g.stride_h, g.pad_h, g.dilation_h);
   s.post_h = padding_behind(g.h, g.ho, g.kh, g.stride_h, g.pad_h, g.dilation_h);
   s.post_w = padding_behind(g.w, g.wo, g.kw, g.stride_w, g.pad_w, g.dilation_w);
   return s;
@@ -136,7 +142,10 @@ Route choose(const ConvGeometry& g, const Request& request) {
   const int64_t alignment = channel_alignment(s.math);
   if (misaligned_groups(g, alignment)) s.layout = Layout::kNchw;
   route.copied_w = s.w;
-  if (s.layout == Layout::kNchw) return route;
+  if (s.layout == Layout::kNchw) {
+    s.stride_w = stopping_stride(s.w, s.wo, s.kw, s.stride_w, s.pre_w, s.dilation_w);
+    return route;
+  }
 
   if (g.groups == 1) s.c = round_up(s.c, alignment), s.o = round_up(s.o, alignment);
   const bool view = has_dilation_view(s);

@@ -39,8 +39,10 @@ struct CopyRuns {
     const Run<2> run = runs.at(i);
     const W* px = x + run.offset[0];
     W* py = y + run.offset[1];
-    const int64_t n = run.length, sx = runs.stride(0), sy = runs.stride(1);
-    if (sx == 1 && sy == 1) {
+    [[maybe_unused]] const int64_t n = run.length, sx = runs.stride(0), sy = runs.stride(1);
+    if constexpr (kRun == 1) {
+      *py = *px;
+    } else if (sx == 1 && sy == 1) {
       for (int64_t j = 0; j < n; ++j) py[j] = px[j];
     } else if (sx == 0 && sy == 1) {
       const W value = px[0];

@@ -63,7 +63,7 @@ struct Unary {
   HOST_DEVICE void operator()(int64_t i) const { y[i] = store<Y>(apply<kOp>(load(x[i]))); }
 };
 
-// One run of the innermost dimension. The three loops without a stride are the ones that vectorise.
+// One run of the innermost dimension: one element on a GPU. The three loops without a stride are the ones that vectorise.
 template <BinaryOp kOp, class A, class B>
 struct Binary {
   const A* a;
@@ -76,8 +76,10 @@ struct Binary {
     const A* pa = a + run.offset[0];
     const B* pb = b + run.offset[1];
     A* py = y + run.start;
-    const int64_t n = run.length, sa = runs.stride(0), sb = runs.stride(1);
-    if (sa == 1 && sb == 1) {
+    [[maybe_unused]] const int64_t n = run.length, sa = runs.stride(0), sb = runs.stride(1);
+    if constexpr (kRun == 1) {
+      *py = store<A>(apply<kOp>(load(*pa), load(*pb)));
+    } else if (sa == 1 && sb == 1) {
       for (int64_t j = 0; j < n; ++j) py[j] = store<A>(apply<kOp>(load(pa[j]), load(pb[j])));
     } else if (sa == 1 && sb == 0) {
       const auto right = load(pb[0]);

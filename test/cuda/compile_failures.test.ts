@@ -9,8 +9,9 @@ import { expectSame } from '../support/tensors';
 import { expectTyped } from '../support/typed_errors';
 import { type AnyLayer, compile, expectEqual, fine, holes, type Result, wide } from './compile_cases';
 import { counted, fake, fakePath, needsFakeCuda, planFolder } from './on_fake';
+import { describeOnFake } from './on_gpu';
 
-describe("memory and failures of compile() on 'cuda'", () => {
+describeOnFake("memory and failures of compile() on 'cuda'", () => {
   needsFakeCuda();
 
   const chain = (device: Device = 'cuda') =>
@@ -201,7 +202,7 @@ describe("memory and failures of compile() on 'cuda'", () => {
   });
 });
 
-describe("inputs of what was compiled on 'cuda'", () => {
+describeOnFake("inputs of what was compiled on 'cuda'", () => {
   needsFakeCuda();
 
   it('of another shape, dtype or device, or another number of them, are typed errors', () => {

@@ -8,6 +8,7 @@ import { useCudaAddon } from '../../ts/device';
 import { cmakeFolder, root } from '../support/cmake_build';
 import { expectTyped } from '../support/typed_errors';
 import { fake, fakePath, needsFakeCuda, planFolder } from './on_fake';
+import { describeOnFake } from './on_gpu';
 
 /** The BackendError that a promise is rejected with. */
 async function rejection(promise: Promise<unknown>): Promise<api.BackendError> {
@@ -19,7 +20,7 @@ async function rejection(promise: Promise<unknown>): Promise<api.BackendError> {
   return error as api.BackendError;
 }
 
-describe("failures on 'cuda'", () => {
+describeOnFake("failures on 'cuda'", () => {
   needsFakeCuda();
 
   it("a launch that fails is a BackendError with the call's name and status, and nothing more", () => {
@@ -89,7 +90,7 @@ describe("failures on 'cuda'", () => {
   });
 });
 
-describe("no 'cuda'", () => {
+describeOnFake("no 'cuda'", () => {
   needsFakeCuda();
 
   const CALLS: Record<string, (device: Device) => unknown> = {

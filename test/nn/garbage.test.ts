@@ -64,7 +64,7 @@ const STRINGS = [
   'bool',
   'complex64',
   'cpu',
-  'cuda',
+  'cuda:99',
   '__proto__',
   'constructor',
   '3',
