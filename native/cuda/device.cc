@@ -18,12 +18,10 @@ namespace {
 
 std::atomic<bool> tf32_allowed{true};
 
-bool asked_for(const char* variable) {
-  const char* value = std::getenv(variable);
-  return value != nullptr && std::strcmp(value, "1") == 0;
+std::atomic<bool>& deterministic_setting() {
+  static std::atomic<bool> on{switched_on("PARTIALCONV_DETERMINISTIC")};
+  return on;
 }
-
-std::atomic<bool> is_deterministic{asked_for("PARTIALCONV_DETERMINISTIC")};
 
 constexpr int kCaptureUnsupported = 900;  // cudaErrorStreamCaptureUnsupported
 
@@ -196,8 +194,13 @@ const char* simd_level() { return "none"; }
 void set_simd_level(const char*) {}
 
 bool allow_tf32() { return tf32_allowed.load(std::memory_order_relaxed); }
-bool deterministic() { return is_deterministic.load(std::memory_order_relaxed); }
-void set_deterministic(bool on) { is_deterministic.store(on, std::memory_order_relaxed); }
+bool switched_on(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && std::strcmp(value, "1") == 0;
+}
+
+bool deterministic() { return deterministic_setting().load(std::memory_order_relaxed); }
+void set_deterministic(bool on) { deterministic_setting().store(on, std::memory_order_relaxed); }
 void set_allow_tf32(bool allow) { tf32_allowed.store(allow, std::memory_order_relaxed); }
 
 }  // namespace partialconv

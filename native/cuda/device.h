@@ -115,6 +115,9 @@ void set_simd_level(const char* level);
 bool allow_tf32();
 void set_allow_tf32(bool allow);
 
+// Whether an environment variable is 1.
+bool switched_on(const char* variable);
+
 // Whether an op's bits may depend on nothing but its operands: then no plan is used that comes from a thread or is chosen by time.
 // At first PARTIALCONV_DETERMINISTIC.
 bool deterministic();

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <stdexcept>
 
 #include "../conv.h"
@@ -12,11 +11,6 @@
 
 namespace partialconv {
 namespace {
-
-bool switched_on(const char* variable) {
-  const char* value = std::getenv(variable);
-  return value != nullptr && std::strcmp(value, "1") == 0;
-}
 
 std::atomic<bool>& tuning() {
   static std::atomic<bool> on{switched_on("PARTIALCONV_AUTOTUNE")};
