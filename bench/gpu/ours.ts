@@ -30,7 +30,7 @@ type Compiled = { forward(x: Library.Tensor, mask?: Library.Tensor): Library.Ten
 function compiledOf(layer: Layer, x: Library.Tensor, mask: Library.Tensor | undefined): Compiled {
   const { compile } = layer as { compile?: (shape: readonly number[], options: object) => Compiled };
   if (typeof compile !== 'function') throw new Unsupported('layers have no compile()');
-  return compile.call(layer, x.shape, mask === undefined ? {} : { mask: mask.shape });
+  return compile.call(layer, x.shape, mask === undefined ? {} : { mask: mask.shape, maskDtype: mask.dtype });
 }
 
 /** The layer, with compile() where asked for, as a function of x and the mask. */

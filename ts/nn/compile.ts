@@ -75,6 +75,8 @@ export class CompiledLayer<R = Tensor> implements Disposable {
 
   /** @internal Use Module.compile(). */
   constructor(module: Compilable, inputShape: readonly number[], options?: CompileOptions) {
+    if (typeof (module as Partial<Compilable> | null)?.namedBuffers !== 'function')
+      throw new DTypeError(`compile: expected a module, but got ${describe(module)}`);
     const op = `compiled ${module.constructor.name}`;
     const { mask = null, maskDtype = 'bool', ...given } = checkOptions('compile', options, OPTIONS) as CompileOptions;
     const [parameter] = module.parameters();
