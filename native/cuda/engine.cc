@@ -90,9 +90,19 @@ Engines::Entry* Engines::find(const Shape& shape) {
     std::optional<Plan> plan = Plan::find(cudnn::Target(handle_), shape, kMaxWorkspace, rejected);
     if (!plan) throw std::runtime_error("cuDNN has no " + std::string(rejected.empty() ? "plan for " : "right plan for ") + shape.text());
     entry = &plans_.put(key_, {std::make_shared<const Plan>(std::move(*plan))});
+    warn_of_thrashing();
   }
   if (entry == nullptr || (tunes() && !entry->tuned)) request(key_);
   return entry;
+}
+
+void Engines::warn_of_thrashing() {
+  if (warned_ || plans_.returned() < kPlans) return;
+  warned_ = true;
+  std::fprintf(stderr,
+               "partialconv: warning: convolutions of more than %zu shapes take turns on cuda (%s): their plans are made again and again; "
+               "pad inputs to fewer lengths or batch sizes\n",
+               kPlans, key_.gpu.c_str());
 }
 
 void Engines::request(const PlanKey& key) {

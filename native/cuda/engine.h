@@ -49,12 +49,15 @@ class Engines {
   Rejected rejected(const PlanKey& key) const;
   void publish(const PlanKey& key, std::optional<Plan> plan, bool tuned);
   void drop(const Plan& plan, double error);
+  void warn_of_thrashing();
 
+  static constexpr std::size_t kPlans = 256;
   const bool verify_;
+  bool warned_ = false;
   std::mutex mutex_;
   cudnn::Handle handle_ = nullptr;
   PlanKey key_;  // all but the shape
-  Lru<PlanKey, Entry> plans_{256};
+  Lru<PlanKey, Entry> plans_{kPlans};
   std::set<PlanKey> requested_;  // under way, or not to be had
   std::map<PlanKey, Rejected> rejected_;
   PlanCompiler compiler_;

@@ -7,14 +7,19 @@
 #include <cuda_runtime_api.h>
 
 #include "../failure.h"
+#include "architectures.h"
 
 namespace partialconv::cuda {
 namespace {
 
+[[noreturn]] void fail(cudaError_t status, const char* call, const std::string& advice = "") {
+  throw Failure(call, status, std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status) + advice);
+}
+
 void check(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // not to be reported again by the next call
-  throw Failure(call, status, std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status));
+  fail(status, call);
 }
 
 std::string version_text(int version) { return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10); }
@@ -188,6 +193,12 @@ double milliseconds_between(Event from, Event to) {
   return milliseconds;
 }
 
-void check_launch(int status) { check(static_cast<cudaError_t>(status), "cudaLaunchKernel"); }
+void check_launch(int status) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  int device = 0;
+  cudaGetDevice(&device);
+  fail(static_cast<cudaError_t>(status), "cudaLaunchKernel", advice_on(status, device));
+}
 
 }  // namespace partialconv::cuda

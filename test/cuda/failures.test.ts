@@ -23,6 +23,17 @@ async function rejection(promise: Promise<unknown>): Promise<api.BackendError> {
 describeOnFake("failures on 'cuda'", () => {
   needsFakeCuda();
 
+  it('a GPU that the addon has no code for: what it is, what there is, and the command that helps', () => {
+    const x = tensor([1, 2], { device: 'cuda' });
+    fake.set('noCode', 1);
+    fake.set('failLaunch', 1);
+    const { message, status } = expectTyped(() => x.add(x)) as api.BackendError;
+    expect(status).to.equal(209);
+    expect(message)
+      .to.include('cuda:0 (fake) has compute capability 9.0, and the addon was built for none')
+      .and.include('npm run build:cuda -- --CDCMAKE_CUDA_ARCHITECTURES=90');
+  });
+
   it("a launch that fails is a BackendError with the call's name and status, and nothing more", () => {
     const x = tensor([1, 2], { device: 'cuda' });
     fake.set('failLaunch', 1);

@@ -24,6 +24,7 @@ type Name =
   | 'lastEngine'
   | 'refuseFused'
   | 'failLaunch'
+  | 'noCode'
   | 'failExecute'
   | 'failGraph'
   | 'failLate'
@@ -78,7 +79,7 @@ export function needsFakeCuda(): void {
     useCudaAddon(fakePath);
   });
   afterEach(() => {
-    for (const name of ['failLaunch', 'failExecute', 'failGraph', 'failLate'] as const) fake.set(name, 0);
+    for (const name of ['failLaunch', 'noCode', 'failExecute', 'failGraph', 'failLate'] as const) fake.set(name, 0);
   });
   after(() => {
     useCudaAddon(null);

@@ -27,6 +27,7 @@ int64_t* field(const std::string& name) {
       {"waits", &fake::waits()},
       {"lastEngine", &fake::last_engine()},
       {"failLaunch", &s.fail_launch},
+      {"noCode", &s.no_code},
       {"failExecute", &s.fail_execute},
       {"failGraph", &s.fail_graph},
       {"failLate", &s.fail_late},

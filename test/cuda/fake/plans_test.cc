@@ -111,6 +111,23 @@ bool says(const std::string& text, std::initializer_list<const char*> parts) {
   return true;
 }
 
+// More shapes in turn than plans are kept: said once.
+void test_thrashing(Context& context) {
+  cuda::Engines engines(0);
+  const Operands o(context);
+  const auto round = [&] {
+    for (int64_t n = 0; n < 300; ++n) {
+      cuda::Shape shape = fused_shape();
+      shape.tail = {}, shape.w = 3 + n % 20, shape.wo = shape.w - 2, shape.c = shape.o = 1 + n / 20;
+      engines.run(context, shape, o.bindings);
+    }
+  };
+  expect(stderr_of(round).empty(), "300 shapes are no reason to warn");
+  const std::string said = stderr_of(round);
+  expect(says(said, {"warning: convolutions of more than 256 shapes take turns on cuda (fake)"}), "the same again are: " + said);
+  expect(stderr_of(round).empty(), "once");
+}
+
 void test_verification(Context& context) {
   fake::State& s = fake::state();
   const cuda::Shape fused = fused_shape();
@@ -225,6 +242,7 @@ void test_tuning(Context& context) {
 int main() {
   test_tiers();
   Context context;
+  test_thrashing(context);
   test_verification(context);
   test_tuning(context);
   std::printf("%d failures\n", failures);

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "cuda/architectures.h"
 #include "cuda/launch.h"
 #include "failure.h"
 #include "machine.h"
@@ -77,7 +78,7 @@ int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* ke
     ++s.launches;
     ++by_kernel[kernel];
   }
-  if (s.fail_launch > 0 && --s.fail_launch == 0) return 719;
+  if (s.fail_launch > 0 && --s.fail_launch == 0) return s.no_code != 0 ? partialconv::cuda::kNoKernelImage : 719;
   // A thread for each element, as far as four waves of resident blocks have them; no block without work.
   const int64_t needed = (n + partialconv::cuda::kBlockSize - 1) / partialconv::cuda::kBlockSize;
   const int64_t most = int64_t{kMultiprocessors} * 2048 / partialconv::cuda::kBlockSize * 4;
@@ -248,7 +249,7 @@ void copy_to_pinned(void* pinned, const void* from, std::size_t bytes, Stream st
   copy_on_device(pinned, from, bytes, stream);
 }
 
-Event create_event() { return new CUevent_st{fake::current}; }
+Event create_event() { return new CUevent_st{fake::current, nullptr, 0, nullptr}; }
 Event create_timer() {
   const Event event = create_event();
   event->time = std::make_shared<int64_t>(0);
@@ -290,7 +291,7 @@ void wait_on(Stream stream, Event event) {
 }
 
 void check_launch(int status) {
-  if (status != 0) throw Failure("cudaLaunchKernel", status, "the fake says so");
+  if (status != 0) throw Failure("cudaLaunchKernel", status, "the fake says so" + advice_on(status, fake::current));
 }
 
 }  // namespace partialconv::cuda
