@@ -4,12 +4,15 @@
 #include "../dtype.h"
 #include "../groups.h"
 #include "../ops.h"
+#include "../vectors.h"
 
 namespace partialconv {
 namespace {
 
 template <MaskOp kOp, class T, class M>
 struct Masked {
+  static constexpr int64_t kLanes = kHostMemory ? 1 : kLanesOf<T>;
+
   Blocks blocks;
   double eps;
   const T* x;
@@ -21,27 +24,36 @@ struct Masked {
     const T* px = x + row.offset;
     T* py = y + row.offset;
     const M* m = mask.at(row);
-    for (int64_t j = 0; j < row.length; ++j) {
-      if constexpr (kOp == MaskOp::kSelect) {
-        py[j] = is_valid(m, j) ? px[j] : T{};
-      } else if constexpr (kOp == MaskOp::kApply) {
-        const Compute<T> value = load(px[j]), valid = is_valid(m, j) ? value : 0;
-        py[j] = store<T>(valid * static_cast<Compute<T>>(mask_value(m, j)));
-      } else {
-        const double divisor = mask_value(m, j) + eps, value = load(px[j]);
-        py[j] = store<T>((divisor == 0 ? 0 : value) / (divisor == 0 ? 1 : divisor));
-      }
+    if constexpr (kLanes > 1) {
+      const auto lanes = [&] { each_lane<kLanes>([&](int64_t j) { py[j] = element(px, m, j); }); };
+      if (row.length == kLanes) return in_registers<kLanes>(0, lanes, Operand(px), Operand(m, kMasked<M>), Operand(py));
+    }
+    for (int64_t j = 0; j < row.length; ++j) py[j] = element(px, m, j);
+  }
+
+  HOST_DEVICE T element(const T* px, const M* m, int64_t j) const {
+    if constexpr (kOp == MaskOp::kSelect) {
+      return is_valid(m, j) ? px[j] : T{};
+    } else if constexpr (kOp == MaskOp::kApply) {
+      const Compute<T> value = load(px[j]), valid = is_valid(m, j) ? value : 0;
+      return store<T>(valid * static_cast<Compute<T>>(mask_value(m, j)));
+    } else {
+      const double divisor = mask_value(m, j) + eps, value = load(px[j]);
+      return store<T>((divisor == 0 ? 0 : value) / (divisor == 0 ? 1 : divisor));
     }
   }
 };
 
 template <MaskOp kOp>
 void run(Context& context, const MaskShape& p, double eps, Span x, Span mask, Span y) {
-  const Blocks blocks(p.n, p.c, p.s);
   visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
     visit_mask<T>(mask, [&]<class M>(TypeTag<M>) {
+      using Kernel = Masked<kOp, T, M>;
+      constexpr int64_t kLanes = Kernel::kLanes;
       const MaskRows<M> rows(mask, p.mask_n, p.mask_c, p.s);
-      each(context, blocks.count(), Masked<kOp, T, M>{blocks, eps, x.as<const T>(), rows, y.as<T>()}, blocks.work());
+      const bool in_vectors = p.s % kLanes == 0 && aligned<kLanes>(x.as<T>(), y.as<T>(), mask.as<M>());
+      const Blocks blocks(p.n, p.c, p.s, in_vectors ? kLanes : 1);
+      each(context, blocks.count(), Kernel{blocks, eps, x.as<const T>(), rows, y.as<T>()}, blocks.work());
     });
   });
 }
