@@ -50,21 +50,21 @@ struct Groups {
   }
 };
 
-// x [n, c, s] row by row, a block of a row for each functor call.
-struct Blocks {
-  int64_t n, c, s, lanes, per_row;
+// x [n, c, s] row by row, a block of kSize elements of a row for each functor call.
+template <int64_t kSize>
+struct BlocksOf {
+  int64_t n, c, s, per_row;
 
-  // lanes: a block's elements on a GPU.
-  Blocks(int64_t n, int64_t c, int64_t s, int64_t lanes = 1) : n(n), c(c), s(s), lanes(lanes), per_row((s + size() - 1) / size()) {}
+  BlocksOf(int64_t n, int64_t c, int64_t s) : n(n), c(c), s(s), per_row((s + kSize - 1) / kSize) {}
   int64_t count() const { return n * c * per_row; }
-  int64_t work() const { return s < size() ? s : size(); }
-  HOST_DEVICE int64_t size() const { return kHostMemory ? 2048 : lanes; }
+  int64_t work() const { return s < kSize ? s : kSize; }
 
   HOST_DEVICE Row at(int64_t i) const {
-    const int64_t row = i / per_row, begin = i % per_row * size();
-    return {row * s + begin, row / c, row % c, begin, s - begin < size() ? s - begin : size()};
+    const int64_t row = i / per_row, begin = i % per_row * kSize;
+    return {row * s + begin, row / c, row % c, begin, s - begin < kSize ? s - begin : kSize};
   }
 };
+using Blocks = BlocksOf<kHostMemory ? 2048 : 1>;
 
 // N sums in double, each kept in interleaved lanes so that it vectorises.
 template <int N>

@@ -9,11 +9,12 @@
 namespace partialconv {
 namespace {
 
-template <MaskOp kOp, class T, class M>
+// A GPU's thread has kLanes elements of a row, whose length they divide.
+template <MaskOp kOp, class T, class M, int64_t kLanes>
 struct Masked {
-  static constexpr int64_t kLanes = kHostMemory ? 1 : kLanesOf<T>;
+  using Rows = std::conditional_t<kLanes == 1, Blocks, BlocksOf<kLanes>>;
 
-  Blocks blocks;
+  Rows blocks;
   double eps;
   const T* x;
   MaskRows<M> mask;
@@ -26,9 +27,10 @@ struct Masked {
     const M* m = mask.at(row);
     if constexpr (kLanes > 1) {
       const auto lanes = [&] { each_lane<kLanes>([&](int64_t j) { py[j] = element(px, m, j); }); };
-      if (row.length == kLanes) return in_registers<kLanes>(0, lanes, Operand(px), Operand(m, kMasked<M>), Operand(py));
+      in_registers<kLanes>(0, lanes, Operand(px), Operand(m, kMasked<M>), Operand(py));
+    } else {
+      for (int64_t j = 0; j < row.length; ++j) py[j] = element(px, m, j);
     }
-    for (int64_t j = 0; j < row.length; ++j) py[j] = element(px, m, j);
   }
 
   HOST_DEVICE T element(const T* px, const M* m, int64_t j) const {
@@ -48,12 +50,15 @@ template <MaskOp kOp>
 void run(Context& context, const MaskShape& p, double eps, Span x, Span mask, Span y) {
   visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
     visit_mask<T>(mask, [&]<class M>(TypeTag<M>) {
-      using Kernel = Masked<kOp, T, M>;
-      constexpr int64_t kLanes = Kernel::kLanes;
       const MaskRows<M> rows(mask, p.mask_n, p.mask_c, p.s);
-      const bool in_vectors = p.s % kLanes == 0 && aligned<kLanes>(x.as<T>(), y.as<T>(), mask.as<M>());
-      const Blocks blocks(p.n, p.c, p.s, in_vectors ? kLanes : 1);
-      each(context, blocks.count(), Kernel{blocks, eps, x.as<const T>(), rows, y.as<T>()}, blocks.work());
+      const auto launch = [&]<int64_t kLanes> {
+        using Kernel = Masked<kOp, T, M, kLanes>;
+        const typename Kernel::Rows blocks(p.n, p.c, p.s);
+        each(context, blocks.count(), Kernel{blocks, eps, x.as<const T>(), rows, y.as<T>()}, blocks.work());
+      };
+      constexpr int64_t kLanes = kHostMemory ? 1 : kLanesOf<T>;
+      if (p.s % kLanes == 0 && aligned<kLanes>(x.as<T>(), y.as<T>(), mask.as<M>())) launch.template operator()<kLanes>();
+      else launch.template operator()<1>();
     });
   });
 }
