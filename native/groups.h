@@ -50,12 +50,12 @@ struct Groups {
   }
 };
 
-// x [n, c, s] row by row, a block of a row for each functor call.
-struct Blocks {
-  static constexpr int64_t kSize = kHostMemory ? 2048 : 1;
+// x [n, c, s] row by row, a block of kSize elements of a row for each functor call.
+template <int64_t kSize>
+struct BlocksOf {
   int64_t n, c, s, per_row;
 
-  Blocks(int64_t n, int64_t c, int64_t s) : n(n), c(c), s(s), per_row((s + kSize - 1) / kSize) {}
+  BlocksOf(int64_t n, int64_t c, int64_t s) : n(n), c(c), s(s), per_row((s + kSize - 1) / kSize) {}
   int64_t count() const { return n * c * per_row; }
   int64_t work() const { return s < kSize ? s : kSize; }
 
@@ -64,6 +64,7 @@ struct Blocks {
     return {row * s + begin, row / c, row % c, begin, s - begin < kSize ? s - begin : kSize};
   }
 };
+using Blocks = BlocksOf<kHostMemory ? 2048 : 1>;
 
 // N sums in double, each kept in interleaved lanes so that it vectorises.
 template <int N>

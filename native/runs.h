@@ -1,13 +1,15 @@
-// A walk over strided operands in runs along the innermost dimension: one functor call a run on a CPU, one an element on a GPU.
+// A walk over strided operands in runs along the innermost dimension, one functor call a run: long ones on a CPU, on a GPU one element
+// or one vector (vectors.h).
 #pragma once
 
 #include <cstdint>
 
 #include "device.h"
+#include "vectors.h"
 
 namespace partialconv {
 
-// Elements that one functor call covers at most: enough for vector loops on a CPU.
+// Elements that one functor call covers at most, where no vectors are asked for: enough for vector loops on a CPU.
 inline constexpr int64_t kRun = kHostMemory ? 2048 : 1;
 
 // f(i) for every i in [0, n), where one call costs about as much as `cost` elements of an element-wise op.
@@ -53,26 +55,47 @@ template <int N>
 struct Runs {
   Walk<N> walk;
   int64_t inner, per_row, count;
+  int64_t lanes = 1;  // of a GPU's runs
 
   explicit Runs(Walk<N> w) : walk(w) {
     walk.collapse();
     inner = walk.shape[walk.rank - 1];
-    per_row = (inner + kRun - 1) / kRun;
-    count = per_row;
-    for (int64_t d = 0; d < walk.rank - 1; ++d) count *= walk.shape[d];
+    split();
+  }
+
+  // From now on a run is a vector, but for the last of a row. For a GPU.
+  void take_vectors(int64_t of) {
+    lanes = of;
+    split();
+  }
+
+  // Whether the vectors of operand k, which starts at data, are aligned, or are one element each.
+  template <int64_t kLanes, class T>
+  bool in_vectors(int k, const T* data) const {
+    if (walk.rank > 1 && inner < kLanes) return false;
+    if (stride(k) == 0) return true;
+    bool fit = stride(k) == 1 && aligned<kLanes>(data);
+    for (int64_t d = 0; d < walk.rank - 1; ++d) fit = fit && walk.strides[k][d] % kLanes == 0;
+    return fit;
+  }
+  // The same for one that is dense in the order of the walk.
+  template <int64_t kLanes, class T>
+  bool dense_in_vectors(const T* data) const {
+    return aligned<kLanes>(data) && (walk.rank == 1 || inner % kLanes == 0);
   }
 
   // Elements a run has at most.
-  int64_t cost() const { return inner < kRun ? inner : kRun; }
+  HOST_DEVICE int64_t length() const { return kHostMemory ? kRun : lanes; }
+  int64_t cost() const { return inner < length() ? inner : length(); }
 
   HOST_DEVICE int64_t stride(int k) const { return walk.strides[k][walk.rank - 1]; }
 
   HOST_DEVICE Run<N> at(int64_t i) const {
     int64_t row = i / per_row;
-    const int64_t first = (i - row * per_row) * kRun;
+    const int64_t first = (i - row * per_row) * length();
     Run<N> run;
     run.start = row * inner + first;
-    run.length = inner - first < kRun ? inner - first : kRun;
+    run.length = inner - first < length() ? inner - first : length();
     for (int k = 0; k < N; ++k) run.offset[k] = first * stride(k);
     for (int64_t d = walk.rank - 2; d >= 0; --d) {
       const int64_t index = row % walk.shape[d];
@@ -80,6 +103,13 @@ struct Runs {
       for (int k = 0; k < N; ++k) run.offset[k] += index * walk.strides[k][d];
     }
     return run;
+  }
+
+ private:
+  void split() {
+    per_row = (inner + length() - 1) / length();
+    count = per_row;
+    for (int64_t d = 0; d < walk.rank - 1; ++d) count *= walk.shape[d];
   }
 };
 

@@ -9,7 +9,7 @@ namespace partialconv::cuda {
 
 // Index of a cell in planes [n or 1, channels, area] for channel i of a tensor with c channels.
 HOST_DEVICE inline int64_t gate_index(const Gate& gate, int64_t sample, int64_t channel, int64_t c, int64_t cell, int64_t area) {
-  const int64_t plane = channel / (c / gate.channels);
+  const int64_t plane = gate.channels == 1 ? 0 : channel / (c / gate.channels);
   return ((gate.n == 1 ? 0 : sample) * gate.channels + plane) * area + cell;
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "../padding.h"
+#include "../vectors.h"
 #include "gate.h"
 
 namespace partialconv::cuda {
@@ -18,7 +19,18 @@ HOST_DEVICE inline Position position_of(int64_t i, int64_t channels, int64_t cel
   return {i / cells / channels, i / cells % channels, i % cells};
 }
 
-template <class T>
+// y[lane] = value(lane) of the first `there` lanes; zeros behind. x is what value() reads.
+template <int64_t kLanes, class T, class F>
+HOST_DEVICE inline void put(int64_t there, const T*& x, T* y, F value) {
+  using A = Compute<T>;
+  const auto values = [&] { each_lane<kLanes>([&](int64_t lane) { y[lane] = store<T>(lane < there ? value(lane) : A(0)); }); };
+  const auto zeros = [&] { each_lane<kLanes>([&](int64_t lane) { y[lane] = store<T>(A(0)); }); };
+  if (there > 0) in_registers<kLanes>(0, values, Operand(x), Operand(y));
+  else in_registers<kLanes>(0, zeros, Operand(y));
+}
+
+// A thread has kLanes channels of a cell, which are neighbours in both images, or one element.
+template <class T, int64_t kLanes>
 struct ToImage {
   Image in, m;
   Gate gate;
@@ -26,18 +38,22 @@ struct ToImage {
   T* to;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const auto [sample, channel, cell] = position_of(i, m.c_padded, m.cells, m.channels_last);
-    const int64_t row = cell / m.pitch, column = cell % m.pitch;
-    to[i] = store<T>(Compute<T>(0));
-    if (channel >= m.c || row >= m.rows || column >= m.columns) return;
-    const int64_t h = source_index(row - m.top, m.h, m.padding_mode), w = source_index(column - m.left, m.w, m.padding_mode);
-    if (h < 0 || w < 0) return;
-    const int64_t k = gate_index(gate, sample, channel, m.c, h * m.w + w, m.h * m.w);
-    to[i] = store<T>(gated(gate, k, x + image_index(in, sample, channel, h, w)));
+    const auto position = position_of(i * kLanes, m.c_padded, m.cells, m.channels_last);
+    const int64_t sample = position.sample, channel = position.channel;
+    const int64_t row = position.cell / m.pitch, column = position.cell % m.pitch;
+    int64_t h = -1, w = -1;
+    if (channel < m.c && row < m.rows && column < m.columns) {
+      h = source_index(row - m.top, m.h, m.padding_mode), w = source_index(column - m.left, m.w, m.padding_mode);
+    }
+    const int64_t there = h < 0 || w < 0 ? 0 : m.c - channel;
+    const T* px = x + (there > 0 ? image_index(in, sample, channel, h, w) : 0);
+    put<kLanes>(there, px, to + i * kLanes, [&](int64_t lane) {
+      return gated(gate, gate_index(gate, sample, channel + lane, m.c, h * m.w + w, m.h * m.w), px + lane);
+    });
   }
 };
 
-template <class T>
+template <class T, int64_t kLanes>
 struct FromImage {
   Image m, out;
   Gate gate;
@@ -46,18 +62,29 @@ struct FromImage {
   T* y;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    using A = Compute<T>;
-    const auto [sample, channel, cell] = position_of(i, out.c_padded, out.cells, out.channels_last);
-    const int64_t h = cell / out.pitch, w = cell % out.pitch;
-    y[i] = store<T>(A(0));
-    if (channel >= m.c || w >= m.w) return;
-    const int64_t k = gate_index(gate, sample, channel, m.c, h * m.w + w, m.h * m.w);
-    const A open = gate_at<A>(gate, k);
-    if (open == 0) return;
-    const A offset = bias == nullptr ? A(0) : load(bias[channel]);
-    y[i] = store<T>((load(from[image_index(m, sample, channel, h, w)]) * scale_at<A>(gate, k) + offset) * open);
+    const auto position = position_of(i * kLanes, out.c_padded, out.cells, out.channels_last);
+    const int64_t sample = position.sample, channel = position.channel;
+    const int64_t h = position.cell / out.pitch, w = position.cell % out.pitch;
+    const int64_t there = w < m.w ? m.c - channel : 0;
+    const T* values = from + (there > 0 ? image_index(m, sample, channel, h, w) : 0);
+    put<kLanes>(there, values, y + i * kLanes, [&](int64_t lane) {
+      using A = Compute<T>;
+      const int64_t k = gate_index(gate, sample, channel + lane, m.c, h * m.w + w, m.h * m.w);
+      const A open = gate_at<A>(gate, k);
+      if (open == 0) return A(0);
+      const A offset = bias == nullptr ? A(0) : load(bias[channel + lane]);
+      return (load(values[lane]) * scale_at<A>(gate, k) + offset) * open;
+    });
   }
 };
+
+// Whether a thread may have kLanesOf<T> channels of both: they are innermost and padded to vectors.
+template <class T>
+bool in_vectors(const Image& a, const T* a_data, const Image& b, const T* b_data) {
+  constexpr int64_t kLanes = kLanesOf<T>;
+  const bool padded = a.c_padded % kLanes == 0 && b.c_padded % kLanes == 0;
+  return a.channels_last && b.channels_last && padded && aligned<kLanes>(a_data, b_data);
+}
 
 // Of each row [pitch, c_padded], what lies behind the last column, then behind the last channel of the others.
 template <class T>
@@ -185,13 +212,22 @@ Image channels_last_image(int64_t n, int64_t c, int64_t h, int64_t w, int64_t al
 
 void to_image(Context& context, const Image& from, const Image& image, const Gate& gate, Span x, void* to) {
   visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
-    each(context, image.size(), ToImage<T>{from, image, gate, x.as<const T>(), static_cast<T*>(to)});
+    const auto run = [&]<int64_t kLanes> {
+      each(context, image.size() / kLanes, ToImage<T, kLanes>{from, image, gate, x.as<const T>(), static_cast<T*>(to)});
+    };
+    if (in_vectors(from, x.as<const T>(), image, static_cast<const T*>(to))) run.template operator()<kLanesOf<T>>();
+    else run.template operator()<1>();
   });
 }
 
 void from_image(Context& context, const Image& image, const Image& to, const Gate& gate, const void* bias, const void* from, Span y) {
   visit_real(y.dtype, [&]<class T>(TypeTag<T>) {
-    each(context, to.size(), FromImage<T>{image, to, gate, static_cast<const T*>(bias), static_cast<const T*>(from), y.as<T>()});
+    const T* values = static_cast<const T*>(from);
+    const auto run = [&]<int64_t kLanes> {
+      each(context, to.size() / kLanes, FromImage<T, kLanes>{image, to, gate, static_cast<const T*>(bias), values, y.as<T>()});
+    };
+    if (in_vectors(image, values, to, y.as<const T>())) run.template operator()<kLanesOf<T>>();
+    else run.template operator()<1>();
   });
 }
 

@@ -31,6 +31,8 @@ struct Word16 {
 
 template <class W>
 struct CopyRuns {
+  static constexpr int64_t kLanes = kHostMemory ? 1 : kLanesOf<W>;
+
   const W* x;
   W* y;
   Runs<2> runs;
@@ -40,11 +42,13 @@ struct CopyRuns {
     const W* px = x + run.offset[0];
     W* py = y + run.offset[1];
     [[maybe_unused]] const int64_t n = run.length, sx = runs.stride(0), sy = runs.stride(1);
-    if constexpr (kRun == 1) {
-      *py = *px;
-    } else if (sx == 1 && sy == 1) {
+    if constexpr (kLanes > 1) {
+      const auto lanes = [&] { each_lane<kLanes>([&](int64_t j) { py[j] = px[j]; }); };
+      if (n == kLanes) return in_registers<kLanes>(0, lanes, Operand(px, true, sx == 0), Operand(py));
+    }
+    if (kHostMemory && sx == 1 && sy == 1) {
       for (int64_t j = 0; j < n; ++j) py[j] = px[j];
-    } else if (sx == 0 && sy == 1) {
+    } else if (kHostMemory && sx == 0 && sy == 1) {
       const W value = px[0];
       for (int64_t j = 0; j < n; ++j) py[j] = value;
     } else {
@@ -95,10 +99,19 @@ int64_t transposed_dimension(const Walk<2>& walk) {
 }
 
 template <class W>
+void copy_runs(Context& context, const Runs<2>& runs, const W* x, W* y) {
+  CopyRuns<W> kernel{x, y, runs};
+  if constexpr (constexpr int64_t kLanes = decltype(kernel)::kLanes; kLanes > 1) {
+    if (runs.in_vectors<kLanes>(0, x) && runs.in_vectors<kLanes>(1, y)) kernel.runs.take_vectors(kLanes);
+  }
+  each(context, kernel.runs.count, kernel, kernel.runs.cost());
+}
+
+template <class W>
 void copy_words(Context& context, const Runs<2>& runs, const W* x, W* y) {
   Walk<2> walk = runs.walk;
   const int64_t d = transposed_dimension(walk);
-  if (d < 0) return each(context, runs.count, CopyRuns<W>{x, y, runs}, runs.cost());
+  if (d < 0) return copy_runs(context, runs, x, y);
   const auto exchange = [](int64_t* values, int64_t i, int64_t j) {
     const int64_t kept = values[i];
     values[i] = values[j];
@@ -121,7 +134,8 @@ void cast(Context& context, Span x, Span y) {
     visit(y.dtype, [&](auto to) {
       using X = typename decltype(from)::type;
       using Y = typename decltype(to)::type;
-      each(context, y.size, Cast<X, Y>{x.as<const X>(), y.as<Y>()});
+      using Kernel = Cast<X, Y>;
+      each_vector<&Kernel::x, &Kernel::y>(context, y.size, Kernel{x.as<const X>(), y.as<Y>()});
     });
   });
 }
@@ -129,7 +143,8 @@ void cast(Context& context, Span x, Span y) {
 void fill(Context& context, double re, double im, Span y) {
   visit(y.dtype, [&](auto tag) {
     using Y = typename decltype(tag)::type;
-    each(context, y.size, Fill<Y>{store<Y>(Complex<double>{re, im}), y.as<Y>()});
+    using Kernel = Fill<Y>;
+    each_vector<&Kernel::y>(context, y.size, Kernel{store<Y>(Complex<double>{re, im}), y.as<Y>()});
   });
 }
 

@@ -63,9 +63,15 @@ struct Unary {
   HOST_DEVICE void operator()(int64_t i) const { y[i] = store<Y>(apply<kOp>(load(x[i]))); }
 };
 
-// One run of the innermost dimension: one element on a GPU. The three loops without a stride are the ones that vectorise.
+// Powers are not bound by memory, and long: eight of them in one kernel would fill it.
+template <BinaryOp kOp>
+inline constexpr bool kIsPower = kOp == BinaryOp::kPow || kOp == BinaryOp::kPowBaseGrad || kOp == BinaryOp::kPowExponentGrad;
+
+// One run of the innermost dimension. On a CPU the three loops without a stride are the ones that vectorise.
 template <BinaryOp kOp, class A, class B>
 struct Binary {
+  static constexpr int64_t kLanes = kHostMemory || kIsPower<kOp> ? 1 : kLanesOf<A, B>;
+
   const A* a;
   const B* b;
   A* y;
@@ -77,14 +83,17 @@ struct Binary {
     const B* pb = b + run.offset[1];
     A* py = y + run.start;
     [[maybe_unused]] const int64_t n = run.length, sa = runs.stride(0), sb = runs.stride(1);
-    if constexpr (kRun == 1) {
-      *py = store<A>(apply<kOp>(load(*pa), load(*pb)));
-    } else if (sa == 1 && sb == 1) {
+    if constexpr (kLanes > 1) {
+      const auto lane = [&](int64_t j) { py[j] = store<A>(apply<kOp>(load(pa[j]), load(pb[j]))); };
+      const auto lanes = [&] { each_lane<kLanes>(lane); };
+      if (n == kLanes) return in_registers<kLanes>(0, lanes, Operand(pa, true, sa == 0), Operand(pb, true, sb == 0), Operand(py));
+    }
+    if (kHostMemory && sa == 1 && sb == 1) {
       for (int64_t j = 0; j < n; ++j) py[j] = store<A>(apply<kOp>(load(pa[j]), load(pb[j])));
-    } else if (sa == 1 && sb == 0) {
+    } else if (kHostMemory && sa == 1 && sb == 0) {
       const auto right = load(pb[0]);
       for (int64_t j = 0; j < n; ++j) py[j] = store<A>(apply<kOp>(load(pa[j]), right));
-    } else if (sa == 0 && sb == 1) {
+    } else if (kHostMemory && sa == 0 && sb == 1) {
       const auto left = load(pa[0]);
       for (int64_t j = 0; j < n; ++j) py[j] = store<A>(apply<kOp>(left, load(pb[j])));
     } else {
@@ -105,9 +114,20 @@ void run_unary(Context& context, Span x, Span y) {
     } else {
       using C = decltype(apply<kOp>(load(X{})));
       using Y = std::conditional_t<kOp == UnaryOp::kIsNotNaN, Bool, std::conditional_t<kIsComplex<X> && !kIsComplex<C>, C, X>>;
-      each(context, y.size, Unary<kOp, X, Y>{x.as<const X>(), y.as<Y>()});
+      using Kernel = Unary<kOp, X, Y>;
+      each_vector<&Kernel::x, &Kernel::y>(context, y.size, Kernel{x.as<const X>(), y.as<Y>()});
     }
   });
+}
+
+template <BinaryOp kOp, class A, class B>
+void run_binary(Context& context, const Runs<2>& runs, Span a, Span b, Span y) {
+  Binary<kOp, A, B> kernel{a.as<const A>(), b.as<const B>(), y.as<A>(), runs};
+  if constexpr (constexpr int64_t kLanes = decltype(kernel)::kLanes; kLanes > 1) {
+    const bool in_vectors = runs.in_vectors<kLanes>(0, kernel.a) && runs.in_vectors<kLanes>(1, kernel.b);
+    if (in_vectors && runs.dense_in_vectors<kLanes>(kernel.y)) kernel.runs.take_vectors(kLanes);
+  }
+  each(context, kernel.runs.count, kernel, kernel.runs.cost());
 }
 
 template <BinaryOp kOp>
@@ -125,10 +145,10 @@ void run_binary(Context& context, const Broadcast& broadcast, Span a, Span b, Sp
     if constexpr (kIsInteger<A> && !on_integers) {
       unsupported();
     } else if (b.dtype == a.dtype) {
-      each(context, runs.count, Binary<kOp, A, A>{a.as<const A>(), b.as<const A>(), y.as<A>(), runs}, runs.cost());
+      run_binary<kOp, A, A>(context, runs, a, b, y);
     } else if constexpr (std::is_same_v<A, Half> || std::is_same_v<A, BFloat16>) {
       if (b.dtype != DType::kFloat32) unsupported();
-      each(context, runs.count, Binary<kOp, A, float>{a.as<const A>(), b.as<const float>(), y.as<A>(), runs}, runs.cost());
+      run_binary<kOp, A, float>(context, runs, a, b, y);
     } else {
       unsupported();
     }

@@ -5,83 +5,11 @@
 #include "../device.h"
 #include "../dtype.h"
 #include "../ops.h"
+#include "../optimizer_step.h"
 #include "../partial_sums.h"
-#include "../runs.h"
 
 namespace partialconv {
 namespace {
-
-// a * b + c rounded once, as PyTorch's kernels do. Where the CPU may lack the instruction, the product of two floats is exact in double.
-HOST_DEVICE inline float fused(float a, float b, float c) {
-  if constexpr (kHostMemory) return static_cast<float>(static_cast<double>(a) * b + c);
-  else return std::fma(a, b, c);
-}
-HOST_DEVICE inline double fused(double a, double b, double c) { return a * b + c; }
-
-// Elements [begin, end) of a run.
-struct Range {
-  int64_t begin, end;
-};
-
-HOST_DEVICE inline Range range_of(int64_t run, int64_t size) {
-  const int64_t begin = run * kRun;
-  return {begin, size - begin < kRun ? size : begin + kRun};
-}
-
-// A parameter that a step changes. One of 16 bits may have a master copy in float, which is what the step goes on from. Where that does not
-// round to the parameter, somebody else has set the parameter since (at first: whoever made it), and its value counts.
-template <class T>
-struct Parameter {
-  using C = Compute<T>;
-  T* param;
-  C* master;  // or null
-
-  Parameter(Span param, Span master) : param(param.as<T>()), master(master.as<C>()) {}
-
-  template <bool kMaster>
-  HOST_DEVICE C get(int64_t i) const {
-    const C own = load(param[i]);
-    if constexpr (kMaster) return store<T>(master[i]).bits == param[i].bits ? master[i] : own;
-    else return own;
-  }
-
-  template <bool kMaster>
-  HOST_DEVICE void set(int64_t i, C value) const {
-    if constexpr (kMaster) master[i] = value;
-    param[i] = store<T>(value);
-  }
-};
-
-// The gradient of a parameter of type T, in that type or (wide) the one of arithmetic.
-template <class T>
-struct Gradient {
-  const void* data;
-  bool wide;
-
-  Gradient(Span grad, Span param) : data(grad.data), wide(grad.dtype != param.dtype) {}
-
-  template <bool kWide>
-  HOST_DEVICE Compute<T> get(int64_t i) const {
-    if constexpr (kWide) return static_cast<const Compute<T>*>(data)[i];
-    else return load(static_cast<const T*>(data)[i]);
-  }
-};
-
-// A kernel's step over a run: a loop for each form that the operands have, since one that asks at every element is not vectorised.
-template <class T, class Kernel>
-struct Step {
-  Kernel kernel;
-
-  HOST_DEVICE void operator()(int64_t run) const {
-    const Range range = range_of(run, kernel.size);
-    if constexpr (!std::is_same_v<T, Compute<T>>) {
-      const bool wide = kernel.grad.wide;
-      if (kernel.param.master != nullptr) return wide ? kernel.template step<true, true>(range) : kernel.template step<true, false>(range);
-      if (wide) return kernel.template step<false, true>(range);
-    }
-    kernel.template step<false, false>(range);
-  }
-};
 
 // What SGD does with its velocity: none, the first step that fills it, or a later one.
 enum class Velocity { kNone, kFirst, kLater };
@@ -95,6 +23,12 @@ struct SgdKernel {
   C* buffer;
   int64_t size;
   C negative_lr, momentum, share, weight_decay;  // share: 1 - dampening
+
+  bool state_aligned() const { return aligned<kStepLanes<T>>(buffer); }
+  template <class F>
+  HOST_DEVICE void with_state(int64_t begin, F f) {
+    in_registers<kStepLanes<T>>(begin, f, Operand(buffer, kVelocity != Velocity::kNone));
+  }
 
   template <bool kMaster, bool kWide>
   HOST_DEVICE void step(Range range) const {
@@ -127,6 +61,12 @@ struct AdamKernel {
   C share1;                    // 1 - beta1
   C beta2, share2;             // share2: 1 - beta2
   C negative_step, root, eps;  // root: sqrt(c2)
+
+  bool state_aligned() const { return aligned<kStepLanes<T>>(mean, square, largest); }
+  template <class F>
+  HOST_DEVICE void with_state(int64_t begin, F f) {
+    in_registers<kStepLanes<T>>(begin, f, Operand(mean), Operand(square), Operand(largest, kLargest));
+  }
 
   template <bool kMaster, bool kWide>
   HOST_DEVICE void step(Range range) const {
@@ -162,13 +102,6 @@ void each_float(DType dtype, F&& f) {
   });
 }
 
-inline int64_t runs_of(int64_t size) { return (size + kRun - 1) / kRun; }
-
-template <class T, class Kernel>
-void run_step(Context& context, const Kernel& kernel) {
-  each_run(context, runs_of(kernel.size), kRun, Step<T, Kernel>{kernel});
-}
-
 // y = factor x, and found = 1 if an x is not finite.
 template <class X, class Y>
 struct UnscaleKernel {
@@ -179,7 +112,7 @@ struct UnscaleKernel {
   Compute<X> factor;
 
   HOST_DEVICE void operator()(int64_t run) const {
-    const Range range = range_of(run, size);
+    const Range range = kHostMemory ? range_of(run, size) : Range{run, run + 1};
     bool bad = false;
     for (int64_t i = range.begin; i < range.end; ++i) {
       const Compute<X> v = load(x[i]);
@@ -278,7 +211,9 @@ void unscale(Context& context, double factor, Span x, Span y, Span found) {
     using X = typename decltype(tag)::type;
     using C = Compute<X>;
     const auto run = [&]<class Y>(TypeTag<Y>) {
-      each_run(context, runs_of(x.size), kRun, UnscaleKernel<X, Y>{x.as<const X>(), y.as<Y>(), found.as<int32_t>(), x.size, C(factor)});
+      using Kernel = UnscaleKernel<X, Y>;
+      const Kernel kernel{x.as<const X>(), y.as<Y>(), found.as<int32_t>(), x.size, C(factor)};
+      each_vector<&Kernel::x, &Kernel::y>(context, runs_of(x.size), kernel, kRun);
     };
     if (y.dtype == x.dtype) run(TypeTag<X>{});
     else run(TypeTag<C>{});

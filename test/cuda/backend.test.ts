@@ -33,6 +33,10 @@ describe('CUDA backend', function () {
     runTest(join(cmakeFolder, 'failures_test'));
   });
 
+  it('vectors: every length, alignment and dtype gives the bits of single elements, and as many threads as it should', () => {
+    runTest(join(cmakeFolder, 'vectors_test'));
+  });
+
   it('plans: tiers, the disk, wrong ones that are dropped, the fastest that is taken', () => {
     runTest(join(cmakeFolder, 'plans_test'));
   });

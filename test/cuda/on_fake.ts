@@ -9,6 +9,8 @@ type Name =
   | 'memory'
   | 'used'
   | 'launches'
+  | 'threads'
+  | 'vectors'
   | 'allocations'
   | 'executions'
   | 'plans'

@@ -14,7 +14,8 @@ struct State {
   int64_t devices = 1;
   int64_t memory = int64_t{1} << 32;  // of a device
   int64_t used = 0;
-  int64_t launches = 0, allocations = 0, executions = 0, plans = 0, restored = 0, fused = 0;
+  int64_t launches = 0, threads = 0, vectors = 0;  // threads: what all launches asked for; vectors: what kernels read and wrote as such
+  int64_t allocations = 0, executions = 0, plans = 0, restored = 0, fused = 0;
   int64_t uploads = 0, downloads = 0, peer_copies = 0;
   int64_t captured = 0, graphs = 0, graph_launches = 0;  // pieces of work recorded; graphs alive; launches of them
   int64_t refuse_fused = 0;  // 1: there is no plan for a graph of several operations
@@ -41,6 +42,9 @@ int64_t& last_engine();
 // Counts a launch (by the name of its kernel too) and checks what every launch must keep: a stream, at least one block, no more blocks than
 // elements need. Returns a cudaError_t.
 int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* kernel);
+
+// Counts what a kernel reads or writes as a vector. As on a GPU, one that is not aligned ends the kernel, and the stream's next wait tells.
+void check_vector(const void* data, std::size_t bytes);
 
 void count_plan(bool restored);
 

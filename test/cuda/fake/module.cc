@@ -12,6 +12,8 @@ int64_t* field(const std::string& name) {
       {"memory", &s.memory},
       {"used", &s.used},
       {"launches", &s.launches},
+      {"threads", &s.threads},
+      {"vectors", &s.vectors},
       {"allocations", &s.allocations},
       {"executions", &s.executions},
       {"plans", &s.plans},

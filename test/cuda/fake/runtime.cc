@@ -23,8 +23,11 @@ thread_local CUstream_st* capturing = nullptr;
 namespace {
 
 constexpr int kMultiprocessors = 4;
+constexpr int kMisaligned = 716;  // cudaErrorMisalignedAddress
 constexpr std::size_t kPoisoned = std::size_t{1} << 18;  // of a block, at most: pages that were touched cost time at every access
 constexpr std::size_t kLongestQueue = 512;
+
+struct Misaligned {};  // ends a kernel
 
 CUstream_st* running = nullptr;                                // whose work runs
 std::map<const char*, int64_t> by_kernel;                      // names are literals: one for each kernel
@@ -76,6 +79,7 @@ int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* ke
   if (stream != nullptr && stream->device != current) return kInvalidHandle;
   if (stream == nullptr || stream->captured == nullptr) {
     ++s.launches;
+    s.threads += n;
     ++by_kernel[kernel];
   }
   if (s.fail_launch > 0 && --s.fail_launch == 0) return s.no_code != 0 ? partialconv::cuda::kNoKernelImage : 719;
@@ -83,6 +87,11 @@ int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* ke
   const int64_t needed = (n + partialconv::cuda::kBlockSize - 1) / partialconv::cuda::kBlockSize;
   const int64_t most = int64_t{kMultiprocessors} * 2048 / partialconv::cuda::kBlockSize * 4;
   return stream == nullptr || n < 1 || static_cast<int64_t>(blocks) != std::min(needed, most) ? 9 : 0;
+}
+
+void check_vector(const void* data, std::size_t bytes) {
+  ++state().vectors;
+  if (reinterpret_cast<std::uintptr_t>(data) % bytes != 0) throw Misaligned();
 }
 
 void count_plan(bool restored) {
@@ -118,7 +127,11 @@ void enqueue_launch(CUstream_st* stream, int64_t n, void (*run)(int64_t, const v
   auto copy = std::make_shared<std::vector<std::max_align_t>>((size + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t));
   std::memcpy(copy->data(), bytes, size);
   enqueue(stream, [=] {
-    run(n, copy->data());
+    try {
+      run(n, copy->data());
+    } catch (const Misaligned&) {
+      running->error = kMisaligned;
+    }
     pass(state().launch_time);
   });
 }

@@ -7,6 +7,7 @@
 #include "fake.h"
 
 #define HOST_DEVICE
+#define CHECK_VECTOR(pointer, bytes) fake::check_vector(pointer, bytes)
 
 namespace partialconv::cuda {
 

@@ -1,0 +1,112 @@
+// Vectors of elements, which a GPU thread reads and writes in accesses of 16 bytes. On a CPU the compiler makes vectors of plain loops.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include "device.h"
+
+// A test build without a GPU looks here at what is read and written as a vector.
+#ifndef CHECK_VECTOR
+#define CHECK_VECTOR(pointer, bytes) static_cast<void>(0)
+#endif
+
+namespace partialconv {
+
+// How many elements a thread takes of operands of these types: 16 bytes of the narrowest, but no more than 64 of the widest.
+template <class... T>
+inline constexpr int64_t kLanesOf = std::max<int64_t>(1, std::min<int64_t>(16 / std::min({sizeof(T)...}), 64 / std::max({sizeof(T)...})));
+
+template <class T, int64_t kLanes>
+inline constexpr std::size_t kVectorAlignment = kLanes == 1 ? alignof(T) : std::min<std::size_t>(16, kLanes * sizeof(T));
+
+template <class T, int64_t kLanes>
+struct alignas(kVectorAlignment<T, kLanes>) Vector {
+  T elements[kLanes];
+};
+
+// Whether vectors may start at all of these addresses.
+template <int64_t kLanes, class... T>
+bool aligned(const T*... data) {
+  return ((reinterpret_cast<std::uintptr_t>(data) % kVectorAlignment<T, kLanes> == 0) && ...);
+}
+
+// f(lane) for every lane, unrolled: only what constants index stays in registers.
+template <int64_t kLanes, class F>
+HOST_DEVICE inline void each_lane(F f) {
+  const auto unrolled = [&]<int64_t... kLane>(std::integer_sequence<int64_t, kLane...>) { (f(kLane), ...); };
+  unrolled(std::make_integer_sequence<int64_t, kLanes>());
+}
+
+// An operand of in_registers(): used or left alone; a vector of its elements, or its first one in all lanes.
+template <class T>
+struct Operand {
+  T*& pointer;
+  bool used, repeats;
+  HOST_DEVICE explicit Operand(T*& pointer, bool used = true, bool repeats = false) : pointer(pointer), used(used), repeats(repeats) {}
+};
+
+template <int64_t kLanes, class F>
+HOST_DEVICE inline void in_registers(int64_t, F f) {
+  f();
+}
+
+// f() with every operand's pointer at a copy of its elements [begin, begin + kLanes); what f changes there is then written back.
+// (Where f sets them all, the compiler does not read them.)
+template <int64_t kLanes, class F, class T, class... Rest>
+HOST_DEVICE inline void in_registers(int64_t begin, F f, Operand<T> first, Operand<Rest>... rest) {
+  using V = Vector<std::remove_const_t<T>, kLanes>;
+  if (!first.used) return in_registers<kLanes>(begin, f, rest...);
+  T* const memory = first.pointer;
+  V copy;
+  if (first.repeats) {
+    const T value = memory[0];
+    each_lane<kLanes>([&](int64_t lane) { copy.elements[lane] = value; });
+  } else {
+    if constexpr (kLanes > 1) CHECK_VECTOR(memory + begin, alignof(V));
+    copy = *reinterpret_cast<const V*>(memory + begin);
+  }
+  first.pointer = copy.elements;
+  in_registers<kLanes>(begin, f, rest...);
+  first.pointer = memory;
+  if constexpr (!std::is_const_v<T>) {
+    if constexpr (kLanes > 1) CHECK_VECTOR(memory + begin, alignof(V));
+    *reinterpret_cast<V*>(memory + begin) = copy;
+  }
+}
+
+// A functor over [0, n) by runs of `lanes` elements: kLanes, and whole runs in registers, or 1.
+template <class F, int64_t kLanes, auto... kOperands>
+struct Vectors {
+  F f;
+  int64_t n, lanes;
+
+  HOST_DEVICE void operator()(int64_t run) const {
+    const int64_t begin = run * lanes, end = n - begin < lanes ? n : begin + lanes;
+    if (kLanes > 1 && end - begin == kLanes) {
+      F on = f;
+      in_registers<kLanes>(
+          begin, [&] { each_lane<kLanes>([&](int64_t lane) { on(lane); }); }, Operand(on.*kOperands)...);
+    } else {
+      for (int64_t i = begin; i < end; ++i) f(i);
+    }
+  }
+};
+
+// each() for a functor that takes element i of each of its operands (members of it, pointers) and writes no others: in vectors where all
+// of them are aligned.
+template <auto... kOperands, class F>
+void each_vector(Context& context, int64_t n, F f, int64_t work = 1) {
+  if constexpr (kHostMemory) {
+    each(context, n, f, work);
+  } else {
+    constexpr int64_t kLanes = kLanesOf<std::remove_pointer_t<std::remove_reference_t<decltype(f.*kOperands)>>...>;
+    const int64_t lanes = aligned<kLanes>(f.*kOperands...) ? kLanes : 1;
+    each(context, (n + lanes - 1) / lanes, Vectors<F, kLanes, kOperands...>{f, n, lanes});
+  }
+}
+
+}  // namespace partialconv
