@@ -5,8 +5,8 @@
 
 #include "runtime.h"
 
-#ifndef PARTIALCONV_CUDA_ARCHITECTURES
-#define PARTIALCONV_CUDA_ARCHITECTURES "none"
+#ifndef BUILT_FOR_ARCHITECTURES
+#define BUILT_FOR_ARCHITECTURES "none"
 #endif
 
 namespace partialconv::cuda {
@@ -19,7 +19,7 @@ inline std::string advice_on(int status, int device) {
   const DeviceFacts gpu = device_facts(device);
   const std::string capability = std::to_string(gpu.major) + "." + std::to_string(gpu.minor);
   return "; cuda:" + std::to_string(device) + " (" + gpu.name + ") has compute capability " + capability +
-         ", and the addon was built for " PARTIALCONV_CUDA_ARCHITECTURES
+         ", and the addon was built for " BUILT_FOR_ARCHITECTURES
          ". Build it for this GPU: npm run build:cuda -- "
          "--CDCMAKE_CUDA_ARCHITECTURES=" +
          std::to_string(gpu.major) + std::to_string(gpu.minor);

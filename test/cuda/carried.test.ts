@@ -35,6 +35,7 @@ describeOnFake('a carried tree', function () {
   needsCMakeBuild();
 
   before(() => {
+    execFileSync('npm', ['run', '--silent', 'build:examples'], { cwd: root, stdio: 'pipe' });
     const args = [join(root, 'scripts', 'pack_gpu.cjs'), '--folder', folder, '--no-archive'];
     execFileSync(process.execPath, args, { env: { ...process.env, PARTIALCONV_CUDA_ADDON: fakePath }, stdio: 'pipe' });
     makeTools();
