@@ -67,9 +67,12 @@ export const CHAIN_TOLERANCE = { float32: onGpu ? 3e-3 : 1e-5, float16: 1e-2, bf
 /** Between two runs of one convolution: on a GPU the fused plan may come in between. */
 export const RERUN_TOLERANCE = onGpu ? CHAIN_TOLERANCE.float32 : 0;
 
-/** Every number, within a tolerance relative to the largest one expected. */
+/** Every number, within a tolerance relative to the largest finite one expected; those that are not finite are the same. */
 export function expectNear(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what = ''): void {
   expect(actual.length, what).to.equal(expected.length);
-  const bound = tolerance * Array.from(expected).reduce((most, v) => Math.max(most, Math.abs(v)), 0);
-  for (let i = 0; i < expected.length; i++) expect(actual[i], `${what}[${i}]`).to.be.closeTo(expected[i] as number, bound);
+  const bound = tolerance * Array.from(expected).reduce((most, v) => (Number.isFinite(v) ? Math.max(most, Math.abs(v)) : most), 0);
+  for (let i = 0; i < expected.length; i++) {
+    if (Number.isFinite(expected[i])) expect(actual[i], `${what}[${i}]`).to.be.closeTo(expected[i] as number, bound);
+    else expect(actual[i], `${what}[${i}]`).to.deep.equal(expected[i]);
+  }
 }
