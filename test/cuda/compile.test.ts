@@ -243,14 +243,25 @@ describe("what changes after compile() on 'cuda'", () => {
     const x = fine([2, 16, 30]);
     const mask = holes([30]);
     const compiled = layer.compile([2, 16, 30], { mask });
+    let compiledFor: api.AutocastDType | null = 'float16'; // the last one of this loop
     for (const dtype of ['bfloat16', null, 'float16', 'float16'] as const) {
       noGrad(() => layer.weight.mul_(1.25));
       const [y, expected] = api.autocast(dtype, () => [compiled.forward(x), noGrad(() => layer.forward(x, mask))]) as [Tensor, Tensor];
       expect(y.dtype).to.equal(dtype ?? 'float32');
       expectSame(y, expected);
+      const same = () => api.autocast(dtype, () => compiled.forward(x));
+      expectCapture(false, same, `the same in ${dtype}`);
       // Nothing is left of the region, which a launch outside or in another one could read.
       const [again, still] = api.autocast(dtype, () => [compiled.forward(x), noGrad(() => layer.forward(x, mask))]) as [Tensor, Tensor];
       expectSame(again, still);
+    }
+    // No parameter changes here: the region alone makes the difference.
+    for (const dtype of [null, 'bfloat16', 'float16', null] as const) {
+      const run = () => api.autocast(dtype, () => compiled.forward(x));
+      expectCapture(dtype !== compiledFor, run, `from ${compiledFor} to ${dtype}`);
+      compiledFor = dtype;
+      const expected = api.autocast(dtype, () => noGrad(() => layer.forward(x, mask))) as Tensor;
+      expectSame(run() as Tensor, expected);
     }
   });
 

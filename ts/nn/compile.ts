@@ -103,8 +103,8 @@ export class CompiledLayer<R = Tensor> implements Disposable {
   }
 
   /**
-   * What the module's forward() gives for x, bit for bit, and for the mask, in autocast() as there; without a recorded gradient. The result is the caller's own:
-   * later calls leave it.
+   * What the module's forward() gives for x, bit for bit, and for the mask, in autocast() as there; without a recorded gradient. The
+   * result is the caller's own: later calls leave it.
    * @param x of inputShape, dtype and device as compiled
    * @param mask of maskShape and the maskDtype of compile(); where compile() was given a shape
    * @throws ShapeError, DTypeError, DeviceError for other inputs, or a module with running statistics in train mode; DisposedError;

@@ -90,6 +90,7 @@ export class ForwardGraph {
    */
   static capture(call: ForwardCall): ForwardGraph {
     const { device, op } = call;
+    const now = settings(device); // before untracked(), which leaves autocast()
     return untracked(() => {
       const inputs = call.inputs.map(({ shape, dtype }) => zeroed([...shape], dtype, device, op));
       try {
@@ -98,7 +99,7 @@ export class ForwardGraph {
         const properties = propertiesOf(call.modules());
         const read = warmUp(call, inputs);
         const { graph, outputs } = capture(call, inputs);
-        return new ForwardGraph(call, inputs, outputs, graph, read, properties, settings(device));
+        return new ForwardGraph(call, inputs, outputs, graph, read, properties, now);
       } catch (error) {
         for (const t of inputs) t.dispose();
         throw error;
