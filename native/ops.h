@@ -175,6 +175,9 @@ void pad_axis_backward(Context&, const PadAxis&, Span dy, Span dx);
 // ops/mask_ratio.cc
 void mask_ratio(Context&, const ConvGeometry&, const MaskCount&, double eps, Span mask, Span ratio, Span updated);
 
+// ops/mask_bits.cc: bits[i] = mask[i] != 0 of a float32 or float64 mask; binary[0] = whether every value is 0 or 1
+void mask_bits(Context&, Span mask, Span bits, Span binary);
+
 // ops/elementwise.cc: y has x's dtype (kAbs of complex: the real one). In binary, b may be float32 where a is a 16-bit float (a
 // scalar is not rounded). y may be x or a itself.
 void unary(Context&, UnaryOp, Span x, Span y);

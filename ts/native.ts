@@ -127,6 +127,8 @@ export interface Native {
   padAxisBackward(p: Fields, ...operands: [...dy: Operand, ...dx: Operand]): void;
   maskRatio(...args: MaskRatioArgs): void;
   maskRatioAsync(...args: MaskRatioArgs): Promise<void>;
+  maskBits(...operands: [...mask: Operand, ...bits: Operand, ...binary: Operand]): void;
+  maskBitsAsync(...operands: [...mask: Operand, ...bits: Operand, ...binary: Operand]): Promise<void>;
   unary(op: number, x: Buffer, xd: number, y: Buffer, yd: number): void;
   binary(op: number, broadcast: Fields, a: Buffer, ad: number, b: Buffer, bd: number, y: Buffer, yd: number): void;
   cast(x: Buffer, xd: number, y: Buffer, yd: number): void;
@@ -216,7 +218,7 @@ export type MaskRatioArgs = [
   ...updated: [Buffer, number],
 ];
 
-const ABI = 4;
+const ABI = 5;
 
 function findRoot(from: string): string {
   for (let folder = from; ; folder = dirname(folder)) {

@@ -10,7 +10,7 @@
 namespace partialconv {
 namespace {
 
-constexpr int kAbi = 4;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
+constexpr int kAbi = 5;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
 
 Napi::Value set_error_class(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).backend_error = Napi::Persistent(info[0].As<Napi::Function>());
@@ -112,6 +112,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   bind<pad_axis>(exports, "padAxis");
   bind<pad_axis_backward>(exports, "padAxisBackward");
   bind<mask_ratio>(exports, "maskRatio", true);
+  bind<mask_bits>(exports, "maskBits", true);
   bind<unary>(exports, "unary");
   bind<binary>(exports, "binary");
   bind<cast>(exports, "cast", true);

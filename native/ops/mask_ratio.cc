@@ -1,6 +1,8 @@
 // Mask -> ratio and updated mask of a partial convolution.
 //   count = weight * sum over channels (of a group) and window of mask;  ratio = count > 0 ? window / (count + eps) : 0
 //   updated = min(count, 1)
+#include <type_traits>
+
 #include "../device.h"
 #include "../padding.h"
 
@@ -22,6 +24,19 @@ HOST_DEVICE inline T value_of(const uint8_t* mask, int64_t i) {
   return static_cast<T>(mask[i] != 0);
 }
 
+// sum[j] += how many channels, area apart, are valid at position j < count. Counted in bytes, as many as cannot overflow: 16 lanes of
+// a vector where float32 has 4.
+template <class T>
+HOST_DEVICE inline void count_channels(T* sum, const uint8_t* from, int64_t area, int64_t channels, int64_t count) {
+  for (int64_t left = channels; left > 0; left -= UINT8_MAX) {
+    uint8_t part[kRun] = {};
+    for (int64_t c = 0; c < left && c < UINT8_MAX; ++c, from += area) {
+      for (int64_t j = 0; j < count; ++j) part[j] = static_cast<uint8_t>(part[j] + (from[j] != 0));
+    }
+    for (int64_t j = 0; j < count; ++j) sum[j] += part[j];
+  }
+}
+
 // sums[n, r, p] = sum of the mask's channels of group r at position p: one read of the mask.
 template <class T, class M>
 struct SumChannels {
@@ -34,8 +49,12 @@ struct SumChannels {
     const int64_t count = area - start < kRun ? area - start : kRun;
     const M* from = mask + plane * channels * area + start;
     T sum[kRun] = {};
-    for (int64_t c = 0; c < channels; ++c, from += area) {
-      for (int64_t j = 0; j < count; ++j) sum[j] += value_of<T>(from, j);
+    if constexpr (kHostMemory && std::is_same_v<M, uint8_t>) {
+      count_channels(sum, from, area, channels, count);
+    } else {
+      for (int64_t c = 0; c < channels; ++c, from += area) {
+        for (int64_t j = 0; j < count; ++j) sum[j] += value_of<T>(from, j);
+      }
     }
     for (int64_t j = 0; j < count; ++j) sums[plane * area + start + j] = sum[j];
   }

@@ -89,8 +89,7 @@ export class MaskCache {
   private *compute(key: string, shapes: ConvShapes, of: HolesOf, mask: Tensor | null): Steps<CountedHoles> {
     this.misses++;
     const holes = yield* keep(holesSteps(this.spec, this.count, shapes, of, mask));
-    this.add(key, holes, mask);
-    return holes;
+    return this.add(key, { ...holes, kept: true }, mask) ?? holes;
   }
 
   private isRecent(recent: Recent, shapes: ConvShapes, { dtype, device }: HolesOf, mask: Tensor | null): boolean {
@@ -119,10 +118,11 @@ export class MaskCache {
     return `${of}|${shapes.c},${shapes.input.join()}|${DTYPES[dtype].accumulator}|${device}`;
   }
 
-  private add(key: string, holes: CountedHoles, mask: Tensor | null): void {
+  /** The holes where they are kept; undefined: they are too large. */
+  private add(key: string, holes: CountedHoles, mask: Tensor | null): CountedHoles | undefined {
     const borrowed = mask !== null && holes.mask === mask;
     const bytes = bytesOf(holes.ratio) + bytesOf(holes.updated) + (borrowed ? 0 : bytesOf(holes.mask));
-    if (bytes > MOST_BYTES) return;
+    if (bytes > MOST_BYTES) return undefined;
     this.drop(key); // of another async call with the same mask that ended first
     this.entries.set(key, { holes: borrowed ? { ...holes, mask: null } : holes, borrowed, bytes });
     this.bytes += bytes;
@@ -130,6 +130,7 @@ export class MaskCache {
       if (this.entries.size <= MOST_ENTRIES && this.bytes <= MOST_BYTES) break;
       this.drop(oldest);
     }
+    return holes;
   }
 
   /** Forgets an entry. Its memory on the host is left to garbage collection: a running op may still read it. */

@@ -1,5 +1,5 @@
 // From a mask to what a partial convolution needs of it: the mask in the engine's form, the ratio, and the updated mask.
-import { backend, type Device } from '../device';
+import { backend, type Device, onHost } from '../device';
 import { DTYPES, type DType } from '../dtype';
 import { DTypeError, ShapeError } from '../errors';
 import { checkOptions } from '../options';
@@ -38,6 +38,14 @@ export interface Holes {
 /** The holes of a partial convolution. */
 export interface CountedHoles extends Holes {
   readonly ratio: Tensor;
+  /** A cache has them too: they are not to be disposed of after use. */
+  readonly kept?: boolean;
+}
+
+/** Frees what was made of a mask for one use; a tape that needs it has handles of its own. */
+export function releaseHoles({ mask, ratio, updated, kept = false }: CountedHoles, given: Tensor | null): void {
+  if (kept) return;
+  for (const t of [mask === given ? null : mask, ratio, updated]) t?.dispose();
 }
 
 /**
@@ -115,6 +123,19 @@ export interface HolesOf {
   readonly device: Device;
 }
 
+/** A float mask of zeros and ones as a bool one, which takes a quarter of the time to read; any other as it is. */
+function* inBytes(op: string, mask: Tensor): Steps<Tensor> {
+  if (DTYPES[mask.dtype].bytes === 1) return mask;
+  const bits = empty(mask.shape, 'bool', mask.device, op);
+  const binary = empty([1], 'bool', mask.device, op);
+  yield { name: 'maskBits', op, args: [mask, bits, binary] };
+  const [isBinary] = binary.raw(op) as Uint8Array;
+  binary.dispose();
+  if (isBinary) return bits;
+  bits.dispose();
+  return mask;
+}
+
 /** Prepares a mask (null: all valid) for x of the given shapes, dtype and device. */
 export function* holesSteps(spec: ConvSpec, count: CountSpec, shapes: ConvShapes, of: HolesOf, mask: Tensor | null): Steps<CountedHoles> {
   const { accumulator } = DTYPES[of.dtype];
@@ -128,15 +149,13 @@ export function* holesSteps(spec: ConvSpec, count: CountSpec, shapes: ConvShapes
   // How many of the counted channels each channel of the mask stands for.
   const weight = form.c > 1 ? 1 : channels;
   const { device } = of;
-  let ready: Tensor | null = null;
-  if (mask !== null) {
-    const target = maskDtype(spec.op, mask, accumulator);
-    if (mask.size > 0) ready = mask;
-    if (ready !== null && target !== mask.dtype) {
-      ready = empty(mask.shape, target, device, spec.op);
-      yield { name: 'cast', op: spec.op, args: [mask, ready] };
-    }
+  const target = mask && maskDtype(spec.op, mask, accumulator);
+  let ready = mask !== null && mask.size > 0 ? mask : null;
+  if (ready !== null && target !== null && target !== ready.dtype) {
+    ready = empty(ready.shape, target, device, spec.op);
+    yield { name: 'cast', op: spec.op, args: [mask, ready] };
   }
+  if (ready !== null && form.c > 1 && onHost(device)) ready = yield* inBytes(spec.op, ready);
   const ratio = empty([form.n, ratioC, ...shapes.output], accumulator, device, spec.op);
   const updated = empty(ratio.shape, accumulator, device, spec.op);
   const fields = Float64Array.of(channels * taps, weight);
@@ -203,5 +222,6 @@ export function maskRatio(mask: Tensor, options: MaskRatioOptions): [Tensor, Ten
   const holes = runSync(
     holesSteps(counted, count, shapes, { dtype: mask.dtype === 'float64' ? 'float64' : 'float32', device: mask.device }, mask),
   );
+  if (holes.mask !== mask) holes.mask?.dispose();
   return [holes.ratio, holes.updated];
 }

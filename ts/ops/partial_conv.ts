@@ -7,7 +7,16 @@ import { autocastSteps } from './autocast';
 import { checkOperands, convolveSteps } from './conv';
 import { type ConvOptions, type ConvShapes, type ConvSpec, convSpec } from './conv_geometry';
 import { markUnknown, maskIdentity } from './mask_identity';
-import { type CountedHoles, type CountOptions, type CountSpec, countSpec, type HolesOf, holesSteps, updatedMask } from './mask_ratio';
+import {
+  type CountedHoles,
+  type CountOptions,
+  type CountSpec,
+  countSpec,
+  type HolesOf,
+  holesSteps,
+  releaseHoles,
+  updatedMask,
+} from './mask_ratio';
 import { isZeroUnder, noteZeros } from './memory_format';
 import { runSync, type Steps } from './steps';
 
@@ -57,8 +66,9 @@ function* steps(call: PartialCall, find: FindHoles, autocast: boolean): Steps<Pa
   const holes = 'ratio' in found ? found : yield* found;
   const zeroInHoles = mask !== null && isZeroUnder(x, mask);
   const y = yield* convolveSteps({ spec, shapes, x, weight, bias, holes, zeroInHoles });
-  if (!returnMask) return { y, mask: null };
-  const updated = updatedMask(holes, shapes, count, autocast ? DTYPES[x.dtype].accumulator : x.dtype);
+  const updated = returnMask ? updatedMask(holes, shapes, count, autocast ? DTYPES[x.dtype].accumulator : x.dtype) : null;
+  releaseHoles(holes, mask);
+  if (updated === null) return { y, mask: null };
   if (mask !== null && maskIdentity(mask) === null) markUnknown(updated);
   noteZeros(y, mask, updated);
   return { y, mask: updated };
