@@ -158,7 +158,7 @@ export function info(): Info {
 
 /**
  * Sets how many threads one op may use (the caller's included), for the whole process; at first PARTIALCONV_NUM_THREADS, else the
- * number of CPUs that this process may run on.
+ * number of CPUs that this process may run on. Of more than 256 it uses 256.
  * @throws ShapeError if n is not an integer from 1 to 1024
  */
 export function setNumThreads(n: number): void {
@@ -179,7 +179,7 @@ function checkFlag(setter: string, flag: unknown): void {
 }
 
 /**
- * Allows CUDA convolutions of float32 tensors to run in TF32 (10-bit mantissa). It has no effect on the CPU.
+ * Allows CUDA convolutions of float32 tensors to run in TF32 (10-bit mantissa), as they may at first. It has no effect on the CPU.
  * @throws ShapeError if flag is not a boolean
  */
 export function setAllowTF32(flag: boolean): void {
