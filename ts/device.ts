@@ -130,7 +130,7 @@ export interface Info {
   readonly node: string;
   /** Path of the loaded CPU addon. */
   readonly addon: string;
-  /** Instruction set that the CPU engine uses: 'avx512', 'avx2', 'neon' or 'baseline'. */
+  /** Instruction set that the CPU engine uses: 'avx512', 'avx2' or 'baseline'. */
   readonly simd: string;
   readonly threads: number;
   readonly cuda: CudaInfo;
