@@ -48,9 +48,4 @@ void output_gradient(Context& context, const ConvGeometry& g, Span dy, Span rati
 // dw or db may be empty (not needed). Deterministic: the same bits for the same number of threads or any other.
 void backward_weight(Context& context, const ConvGeometry& g, const ConvInput& input, Span dy, Span ratio, Span updated, Span dw, Span db);
 
-// Whether a backend with several ways to run a convolution times them, in the background, and takes the fastest. At first as
-// PARTIALCONV_AUTOTUNE says.
-bool autotune();
-void set_autotune(bool on);
-
 }  // namespace partialconv

@@ -107,7 +107,7 @@ describe('fromBuffer', () => {
         DTypeError,
         'fromBuffer: a Uint16Array does not tell the dtype; give it as the third argument',
       ],
-      [() => fromBuffer(new Int8Array(2), [2]), DTypeError, 'fromBuffer: a Int8Array does not tell the dtype'],
+      [() => fromBuffer(new Int8Array(2), [2]), DTypeError, 'fromBuffer: an Int8Array does not tell the dtype'],
       [
         () => fromBuffer(new Float64Array(2), [2], 'float32'),
         DTypeError,

@@ -30,6 +30,10 @@ describe('README', () => {
     expect(more).to.deep.equal([]);
   });
 
+  it('has an example of compile() that gives what forward() gives', () => {
+    expect(run(blocks[3])).to.deep.equal(['[ 1, 8, 64 ] 0']);
+  });
+
   it('shows the training loop of examples/train.ts', () => {
     const source = readFileSync(join(root, 'examples', 'train.ts'), 'utf8');
     const shown = (blocks[1] as string).split('\n').filter((line) => line.trim() !== '' && !line.startsWith('// ...'));

@@ -1,4 +1,4 @@
-// The rules of the architecture page, grepped: who may include and import whom, names on both sides of the binding, the shape of files.
+// The rules of the architecture, grepped: who may include and import whom, names on both sides of the binding, the shape of files.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { expect } from 'chai';

@@ -1,5 +1,5 @@
-// What holds for the code inside a callback: whether gradients are recorded, whether a graph is captured, which tensors tidy() will free, what
-// autocast() computes in.
+// What holds for the code inside a callback: whether gradients are recorded, whether a graph is captured, which tensors tidy() will free,
+// what autocast() computes in.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe } from './describe';
 import { DTypeError } from './errors';

@@ -3,6 +3,9 @@
 /** A method with this name describes its object. */
 export const DESCRIBE = Symbol('describe');
 
+/** The name of a dtype or an array class behind its article. */
+export const withArticle = (name: string): string => `${/^int/i.test(name) ? 'an' : 'a'} ${name}`;
+
 function describeObject(value: object): string {
   const own = (value as { [DESCRIBE]?: unknown })[DESCRIBE];
   if (typeof own === 'function') return own.call(value) as string;

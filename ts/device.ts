@@ -130,7 +130,7 @@ export interface Info {
   readonly node: string;
   /** Path of the loaded CPU addon. */
   readonly addon: string;
-  /** Instruction set that the CPU engine uses: 'avx512', 'avx2', 'neon' or 'baseline'. */
+  /** Instruction set that the CPU engine uses: 'avx512', 'avx2' or 'baseline'. */
   readonly simd: string;
   readonly threads: number;
   readonly cuda: CudaInfo;
@@ -158,7 +158,7 @@ export function info(): Info {
 
 /**
  * Sets how many threads one op may use (the caller's included), for the whole process; at first PARTIALCONV_NUM_THREADS, else the
- * number of CPUs that this process may run on.
+ * number of CPUs that this process may run on. Of more than 256 it uses 256.
  * @throws ShapeError if n is not an integer from 1 to 1024
  */
 export function setNumThreads(n: number): void {
@@ -173,12 +173,17 @@ export function setNumThreads(n: number): void {
 /** The number of threads that one op may use. */
 export const getNumThreads = (): number => native.getThreads();
 
+/** @throws ShapeError unless a setter's argument is a boolean */
+function checkFlag(setter: string, flag: unknown): void {
+  if (typeof flag !== 'boolean') throw new ShapeError(`${setter}: expected a boolean, but got ${describe(flag)}`);
+}
+
 /**
- * Allows CUDA convolutions of float32 tensors to run in TF32 (10-bit mantissa). It has no effect on the CPU.
+ * Allows CUDA convolutions of float32 tensors to run in TF32 (10-bit mantissa), as they may at first. It has no effect on the CPU.
  * @throws ShapeError if flag is not a boolean
  */
 export function setAllowTF32(flag: boolean): void {
-  if (typeof flag !== 'boolean') throw new ShapeError(`setAllowTF32: expected a boolean, but got a value of type ${typeof flag}`);
+  checkFlag('setAllowTF32', flag);
   allowTF32 = flag;
   known?.addon?.setAllowTF32(flag);
 }
@@ -192,7 +197,7 @@ let allowTF32 = true;
  * @throws ShapeError if flag is not a boolean
  */
 export function setDeterministic(flag: boolean): void {
-  if (typeof flag !== 'boolean') throw new ShapeError(`setDeterministic: expected a boolean, but got ${describe(flag)}`);
+  checkFlag('setDeterministic', flag);
   deterministic = flag;
   known?.addon?.setDeterministic(flag);
 }
@@ -207,7 +212,7 @@ let deterministic: boolean | null = null;
  * @throws ShapeError if flag is not a boolean
  */
 export function setAutotune(flag: boolean): void {
-  if (typeof flag !== 'boolean') throw new ShapeError(`setAutotune: expected a boolean, but got a value of type ${typeof flag}`);
+  checkFlag('setAutotune', flag);
   autotune = flag;
   known?.addon?.setAutotune(flag);
 }

@@ -1,5 +1,6 @@
 // Tensors from data: numbers, nested arrays, typed arrays, other libraries' tensors; and tensors on a caller's memory.
 import { type CreateOptions, checkCreateOptions, type Shape, toShape } from './create';
+import { withArticle } from './describe';
 import { type Device, onHost } from './device';
 import { checkDType, checkFits, DTYPES, type DType, isComplex, isDType, type TypedArray } from './dtype';
 import { DisposedError, DTypeError, ShapeError } from './errors';
@@ -93,7 +94,7 @@ function readTypedArray(op: string, value: ArrayBufferView, wanted: DType | unde
         `${op}: a Uint16Array holds bit patterns of dtype 'float16' or 'bfloat16', but the dtype is ${describe(wanted)}`,
       );
     default:
-      throw new DTypeError(`${op}: a ${name} is not supported`);
+      throw new DTypeError(`${op}: ${withArticle(name)} is not supported`);
   }
 }
 
@@ -241,13 +242,15 @@ export function fromBuffer(array: ArrayBufferView, shape?: Shape, dtype?: DType)
   }
   const type = dtype === undefined || dtype === null ? SHARED_DTYPES[name] : checkDType(op, dtype);
   if (type === undefined)
-    throw new DTypeError(`${op}: a ${name} does not tell the dtype; give it as the third argument, or copy the array with tensor()`);
+    throw new DTypeError(
+      `${op}: ${withArticle(name)} does not tell the dtype; give it as the third argument, or copy the array with tensor()`,
+    );
   const { array: ArrayType, lanes } = DTYPES[type];
   const fits =
     ArrayType.name === name ||
     (name === 'Uint8ClampedArray' && ArrayType === Uint8Array) ||
     (name === 'Float16Array' && type === 'float16');
-  if (!fits) throw new DTypeError(`${op}: dtype ${type} lies in a ${ArrayType.name}, but got a ${name}`);
+  if (!fits) throw new DTypeError(`${op}: dtype ${type} lies in ${withArticle(ArrayType.name)}, but got ${withArticle(name)}`);
   const sizes = shape === undefined || shape === null ? [Math.floor(checked.length / lanes)] : toShape(op, shape);
   const length = sizeOf(sizes) * lanes;
   if (checked.length < length) {

@@ -2,11 +2,12 @@
 // give, clear and take back the same pages in every step.
 import { native } from './native';
 
-/** Bytes from which memory is kept; and asked for in large pages, as NumPy does (NUMPY_MADVISE_HUGEPAGE in its reference). */
-const LARGE = 4 << 20;
+/** Bytes from which the disposed memory of a tensor is kept. */
 const LEAST = 128 << 10;
-/** Bytes that are kept at most. */
+/** Bytes that are kept at most, in all. */
 const MOST = 256 << 20;
+/** Bytes from which new memory is asked for in large pages; NumPy's limit (NUMPY_MADVISE_HUGEPAGE in its reference). */
+const LARGE = 4 << 20;
 /** Milliseconds after which what nobody asked for goes. */
 const PATIENCE = 500;
 

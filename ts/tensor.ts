@@ -1,6 +1,6 @@
 // Tensor: a dense row-major array of one dtype on one device. Arithmetic is attached by ts/ops/methods.ts.
 import { context } from './context';
-import { DESCRIBE, describe } from './describe';
+import { DESCRIBE, describe, withArticle } from './describe';
 import { backend, checkDevice, type Device, isDeviceBuffer, onHost } from './device';
 import { DTYPES, type DType, type TypedArray } from './dtype';
 import { DeviceError, DisposedError, DTypeError, ShapeError } from './errors';
@@ -207,7 +207,7 @@ export class Tensor {
 
   /** @internal */
   [DESCRIBE](): string {
-    return `a ${this.dtype} tensor of shape ${formatShape(this.shape)}`;
+    return `${withArticle(this.dtype)} tensor of shape ${formatShape(this.shape)}`;
   }
 
   toString(): string {

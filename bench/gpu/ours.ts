@@ -1,7 +1,7 @@
 // partialconv on a GPU: what peers/ours.ts does on the CPU, on 'cuda', waiting for the GPU at the end of a batch.
 import type * as Library from '../../ts/index';
 import { layerOf, pc } from '../peers/ours';
-import { type Case, type Operands, type Runner, sampleOf, Unsupported } from '../peers/peer';
+import { type Case, type Operands, type Runner, sampleOf } from '../peers/peer';
 import { outputShape } from '../shapes';
 import type { Precision } from './rows';
 
@@ -24,18 +24,10 @@ export function timed(run: () => void, iterations: number): number {
 export const valuesOf = (y: Library.Tensor): Float32Array => pc.cast(y, 'float32').readSync() as Float32Array;
 
 type Layer = ReturnType<typeof layerOf> & Library.Module;
-type Compiled = { forward(x: Library.Tensor, mask?: Library.Tensor): Library.Tensor };
-
-/** The layer with its forward pass as a CUDA graph. @throws Unsupported where layers have no compile() */
-function compiledOf(layer: Layer, x: Library.Tensor, mask: Library.Tensor | undefined): Compiled {
-  const { compile } = layer as { compile?: (shape: readonly number[], options: object) => Compiled };
-  if (typeof compile !== 'function') throw new Unsupported('layers have no compile()');
-  return compile.call(layer, x.shape, mask === undefined ? {} : { mask: mask.shape, maskDtype: mask.dtype });
-}
 
 /** The layer, with compile() where asked for, as a function of x and the mask. */
 function forwardOf(layer: Layer, x: Library.Tensor, mask: Library.Tensor | undefined, compiled: boolean): () => Library.Tensor {
-  const runnable = compiled ? compiledOf(layer, x, mask) : layer;
+  const runnable = compiled ? layer.compile(x.shape, { mask: mask?.shape, maskDtype: mask?.dtype }) : layer;
   return () => runnable.forward(x, mask);
 }
 
@@ -45,7 +37,6 @@ export interface Way {
   readonly compiled: boolean;
 }
 
-/** @throws Unsupported where layers have no compile() and the way asks for it */
 export function prepareOurs(what: Case, precision: Precision, operands: Operands, { cachedMask, compiled }: Way): Runner {
   const onGpu = (t: Library.Tensor) => t.to(dtypeOf(precision)).to('cuda');
   const layer = layerOf(what, operands) as Layer;

@@ -1,4 +1,5 @@
-// What is compared on a GPU (cuda.md, "Speed to reach"): convolutions in every precision, kernels that move memory, a training step.
+// What is compared on a GPU: convolutions in every precision, kernels that move memory, a training step. Ours may cost 1.05 times cuDNN's
+// plain convolution; it has to be twice as fast as PyTorch's partial convolution, and no slower than torch.compile's.
 import type { Case, Holes } from '../peers/peer';
 import type { Shape } from '../shapes';
 

@@ -34,6 +34,7 @@ void set_thread_count(int count);
 // Settings of the CUDA backend's, which mean nothing here.
 inline void set_allow_tf32(bool) {}
 inline void set_deterministic(bool) {}
+inline void set_autotune(bool) {}
 
 // body(task) for every task in [0, tasks), on up to thread_count() threads; returns when all are done. Tasks are handed out
 // dynamically. The first exception is rethrown. A call from inside a task, or while another thread's call has the pool, runs inline.

@@ -16,7 +16,4 @@ int64_t conv_formats(const ConvGeometry&, Pass, DType) { return 0; }
 void to_dense(Context&, const ImageShape&, Span, Span) { refuse(); }
 void output_gradient(Context&, const ConvGeometry&, Span, Span, Span, Span, Span) { refuse(); }
 
-bool autotune() { return false; }  // there is one way
-void set_autotune(bool) {}
-
 }  // namespace partialconv

@@ -23,6 +23,11 @@ std::atomic<bool>& deterministic_setting() {
   return on;
 }
 
+std::atomic<bool>& autotune_setting() {
+  static std::atomic<bool> on{switched_on("PARTIALCONV_AUTOTUNE")};
+  return on;
+}
+
 constexpr int kCaptureUnsupported = 900;  // cudaErrorStreamCaptureUnsupported
 
 // An event behind what a stream has been given, for another stream; the stream's GPU is current.
@@ -193,14 +198,18 @@ void set_thread_count(int) {}
 const char* simd_level() { return "none"; }
 void set_simd_level(const char*) {}
 
-bool allow_tf32() { return tf32_allowed.load(std::memory_order_relaxed); }
 bool switched_on(const char* variable) {
   const char* value = std::getenv(variable);
   return value != nullptr && std::strcmp(value, "1") == 0;
 }
 
+bool allow_tf32() { return tf32_allowed.load(std::memory_order_relaxed); }
+void set_allow_tf32(bool allow) { tf32_allowed.store(allow, std::memory_order_relaxed); }
+
 bool deterministic() { return deterministic_setting().load(std::memory_order_relaxed); }
 void set_deterministic(bool on) { deterministic_setting().store(on, std::memory_order_relaxed); }
-void set_allow_tf32(bool allow) { tf32_allowed.store(allow, std::memory_order_relaxed); }
+
+bool autotune() { return autotune_setting().load(std::memory_order_relaxed); }
+void set_autotune(bool on) { autotune_setting().store(on, std::memory_order_relaxed); }
 
 }  // namespace partialconv

@@ -123,4 +123,8 @@ bool switched_on(const char* variable);
 bool deterministic();
 void set_deterministic(bool on);
 
+// Whether the plans of a convolution are timed, in a thread, and the fastest taken. At first PARTIALCONV_AUTOTUNE.
+bool autotune();
+void set_autotune(bool on);
+
 }  // namespace partialconv

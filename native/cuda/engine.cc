@@ -1,28 +1,13 @@
 // cuDNN's handle and plans of each GPU.
 #include "engine.h"
 
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 
-#include "../conv.h"
 #include "verify.h"
 
-namespace partialconv {
-namespace {
-
-std::atomic<bool>& tuning() {
-  static std::atomic<bool> on{switched_on("PARTIALCONV_AUTOTUNE")};
-  return on;
-}
-
-}  // namespace
-
-bool autotune() { return tuning().load(std::memory_order_relaxed); }
-void set_autotune(bool on) { tuning().store(on, std::memory_order_relaxed); }
-
-namespace cuda {
+namespace partialconv::cuda {
 namespace {
 
 // A plan may want this much and no more: some engines offer to trade gigabytes for a few per cent.
@@ -157,5 +142,4 @@ bool Engines::run(Context& context, const Shape& shape, std::span<const Binding>
   return false;
 }
 
-}  // namespace cuda
-}  // namespace partialconv
+}  // namespace partialconv::cuda

@@ -5,6 +5,7 @@ import type { Device, DType, Tensor } from '../../ts';
 import * as api from '../../ts';
 import { DTYPES } from '../../ts/dtype';
 import { generate } from '../goldens/load';
+import { WITHOUT_TENSOR } from '../support/exports';
 import { toTensor } from '../support/tensors';
 
 type Make = (device: Device) => Tensor | readonly (Tensor | null)[];
@@ -200,20 +201,4 @@ function autocastConvolutions(
 }
 
 /** Exported functions and classes that have nothing to compute on a device. */
-export const ON_THE_HOST: readonly string[] = [
-  ...[
-    'devices',
-    'getNumThreads',
-    'hasCuda',
-    'info',
-    'manualSeed',
-    'setAllowTF32',
-    'setAutotune',
-    'setDeterministic',
-    'setNumThreads',
-    'summary',
-    'fromBuffer',
-  ],
-  ...['Module', 'CompiledLayer', 'Optimizer', 'Schedule', 'Tensor', 'StepLR', 'CosineAnnealingLR'],
-  ...['BackendError', 'DTypeError', 'DeviceError', 'DisposedError', 'ShapeError'],
-];
+export const ON_THE_HOST: readonly string[] = [...Object.values(WITHOUT_TENSOR).flat(), 'fromBuffer'];

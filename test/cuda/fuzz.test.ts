@@ -3,14 +3,11 @@
 import { expect } from 'chai';
 import { setAllowTF32 } from '../../ts';
 import { DTYPES } from '../../ts/dtype';
-import { randomCase } from '../support/conv_cases';
-import { Fuzzed, type Ground } from '../support/fuzzed';
-import { Seeded } from '../support/seeded';
+import { fuzz, fuzzBox, type Ground, type Way } from '../support/fuzzed';
 import { toTensor, toValues } from '../support/tensors';
 import { needsCuda, onGpu, type Precision, TOLERANCE } from './on_gpu';
 
-const SECONDS = Number(process.env.PARTIALCONV_FUZZ_SECONDS ?? (onGpu ? 30 : 8));
-const SEED = Number(process.env.PARTIALCONV_FUZZ_SEED ?? 20261121);
+const BOX = fuzzBox(onGpu ? 30 : 8, 20261121);
 
 const ground = (allowTF32: boolean): Ground => ({
   device: 'cuda',
@@ -27,29 +24,14 @@ const ground = (allowTF32: boolean): Ground => ({
   },
 });
 
-describe(`fuzzed convolutions on 'cuda' (seed ${SEED})`, () => {
+describe(`fuzzed convolutions on 'cuda' (seed ${BOX.seed})`, () => {
   needsCuda();
   after(() => setAllowTF32(true));
 
-  it(`agree with the reference for ${SECONDS} seconds`, function () {
+  const ways = [false, true].map((allow): Way => ({ name: `TF32 ${allow}`, enter: () => setAllowTF32(allow), ground: ground(allow) }));
+
+  it(`agree with the reference for ${BOX.seconds} seconds`, function () {
     this.timeout(0);
-    const end = performance.now() + SECONDS * 1000;
-    let seed = SEED;
-    do {
-      const seeded = new Seeded(seed);
-      const c = randomCase(seeded);
-      const fuzzed = new Fuzzed(c, seeded);
-      for (const allowTF32 of [false, true]) {
-        setAllowTF32(allowTF32);
-        try {
-          fuzzed.check(ground(allowTF32));
-        } catch (error) {
-          const how = `PARTIALCONV_FUZZ_SEED=${seed} PARTIALCONV_FUZZ_SECONDS=0 runs this case alone`;
-          const message = error instanceof Error ? error.message : String(error);
-          throw new Error(`TF32 ${allowTF32}, ${JSON.stringify(c)}\n${how}\n${message}`, { cause: error });
-        }
-      }
-      seed = (seed + 1) % 2 ** 31;
-    } while (performance.now() < end);
+    fuzz(BOX, ways);
   });
 });

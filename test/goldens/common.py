@@ -46,7 +46,7 @@ def values(kind, seed, count):
         return np.clip((_hash(count, seed) >> np.uint32(28)).astype(np.float64) - 4, 0, 8) / 8
     if kind == "ones":
         return np.ones(count)
-    if kind == "X":  # the six of semantics.md section 5.0; the seed is not used
+    if kind == "X":  # six that can be worked out by hand; the seed is not used
         return ((37 * n + 11) % 64 - 32) / 8
     if kind == "W":
         return ((29 * n + 5) % 32 - 16) / 16

@@ -7,7 +7,7 @@ export interface Generated {
   readonly complex?: boolean;
 }
 
-/** Twin of values() in common.py. X, W, B, G, M1, M2 are semantics.md's; they take no seed. */
+/** Twin of values() in common.py. X, W, B, G, M1, M2 can be worked out by hand; they take no seed. */
 export type GeneratorKind = 'exact' | 'fine' | 'mask' | 'sparse' | 'soft' | 'ones' | 'X' | 'W' | 'B' | 'G' | 'M1' | 'M2';
 
 function hash(index: number, seed: number): number {

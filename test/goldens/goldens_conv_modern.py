@@ -1,4 +1,4 @@
-"""conv_modern.json: MDNC's ConvModern1d / 2d put together from torch.nn modules (semantics 1.9), all combinations."""
+"""conv_modern.json: MDNC's ConvModern1d / 2d put together from torch.nn modules, all combinations."""
 
 from itertools import product
 

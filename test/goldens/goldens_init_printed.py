@@ -1,4 +1,4 @@
-"""init_printed.json: the printed numbers of semantics.md section 5 A, B, C and H, each checked here against PyTorch."""
+"""init_printed.json: numbers printed in documentation (partial, plain and masked convolution, padding), each checked here against PyTorch."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-// Conv1d and Conv2d as layers: initialisation, printed numbers, attributes, representation, state (semantics 5 C).
+// Conv1d and Conv2d as layers: initialisation, printed numbers, attributes, representation, state.
 import { expect } from 'chai';
 import { Conv1d, Conv2d, manualSeed, rand, type Tensor, tensor } from '../../ts';
 import type { ConvLayerOptions } from '../../ts/nn/conv';

@@ -1,4 +1,4 @@
-// ConvModern1d and ConvModern2d against MDNC's numbers, its documentation's two tables, and its quirks (semantics 1.9).
+// ConvModern1d and ConvModern2d against MDNC's numbers, its documentation's two tables, and its quirks.
 import { expect } from 'chai';
 import { ConvModern1d, ConvModern2d, type ConvModernOptions, ones, rand, summary } from '../../ts';
 import { load } from '../goldens/load';

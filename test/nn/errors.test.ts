@@ -1,4 +1,4 @@
-// Every rejection of PyTorch's list, with our class, its code, and PyTorch's facts in the message (semantics 1.6.2, 1.6.3, 5 E).
+// Every rejection of PyTorch's list, with our class, its code, and PyTorch's facts in the message.
 import { expect } from 'chai';
 import { Conv1d, Conv2d, conv1d, conv2d, type DType, PartialConv1d, PartialConv2d, pad, type Tensor, zeros } from '../../ts';
 import type { ConvLayerOptions } from '../../ts/nn/conv';

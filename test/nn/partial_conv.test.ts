@@ -1,4 +1,4 @@
-// PartialConv1d and PartialConv2d as layers: the documented examples (semantics 5 A, B) and the rules of api.md.
+// PartialConv1d and PartialConv2d as layers: the documented examples, and the rules for shapes, masks, options and returned masks.
 import { expect } from 'chai';
 import { Conv1d, manualSeed, PartialConv1d, PartialConv2d, rand, type Tensor, tensor } from '../../ts';
 import type { PartialConvLayerOptions } from '../../ts/nn/partial_conv';

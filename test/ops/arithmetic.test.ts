@@ -208,7 +208,7 @@ describe('binary ops', () => {
       'mul: expected a tensor or a number on the right, but got "2"',
     );
     expect(expectTyped(() => pow(tensor([2], { dtype: 'int32' }), -1)).message).to.equal(
-      'pow: integers to negative integer powers are not allowed, but got a int32 tensor of shape [1] and the exponent -1',
+      'pow: integers to negative integer powers are not allowed, but got an int32 tensor of shape [1] and the exponent -1',
     );
     expect(expectTyped(() => sub(tensor([true]), tensor([true]))).message).to.contain('sub: bool is not supported');
     const gone = zeros([1]);

@@ -150,7 +150,7 @@ describe('batchNorm', () => {
     expect(tx.grad).to.not.equal(null);
   });
 
-  it('has the numbers of masked_torch (semantics 1.8)', () => {
+  it('has the numbers of masked_torch', () => {
     const mask = tensor(
       [
         [

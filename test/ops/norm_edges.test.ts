@@ -106,7 +106,7 @@ describe('norms: what is rejected', () => {
       'an integer x',
       () => batchNorm(zeros([2, 3], { dtype: 'int32' })),
       'ERR_DTYPE',
-      'batchNorm: expected x of real floating-point dtype, but got a int32 tensor of shape [2, 3]',
+      'batchNorm: expected x of real floating-point dtype, but got an int32 tensor of shape [2, 3]',
     ],
     [
       'a complex x',

@@ -142,7 +142,7 @@ describe('reductions', () => {
     expect(expectTyped(() => mean(x, 0.5)).message).to.contain('Dimension out of range');
     expect(expectTyped(() => mean(x, '0' as unknown as number)).message).to.contain('but got "0"');
     expect(expectTyped(() => mean(tensor([1], { dtype: 'int32' }))).message).to.equal(
-      "mean: Input dtype must be either a floating point or complex dtype, but got a int32 tensor of shape [1]; convert it with to('float32')",
+      "mean: Input dtype must be either a floating point or complex dtype, but got an int32 tensor of shape [1]; convert it with to('float32')",
     );
     expect(expectTyped(() => sum(x, 0, { keepdims: 1 } as object)).message).to.equal('sum: expected keepDims to be a boolean, but got 1');
     expect(expectTyped(() => sum(x, 0, { keep: true } as object)).message).to.contain('unknown option "keep"');

@@ -243,7 +243,7 @@ describe('GradScaler errors', () => {
     [
       'integers',
       () => new GradScaler().scale(tensor([1], { dtype: 'int32' })),
-      'ERR_DTYPE GradScaler.scale: expected a loss of floating point dtype, but got a int32 tensor of shape [1]',
+      'ERR_DTYPE GradScaler.scale: expected a loss of floating point dtype, but got an int32 tensor of shape [1]',
     ],
     ['no optimizer', () => new GradScaler().step([] as never), 'ERR_DTYPE GradScaler.step: expected an optimizer, but got []'],
     [

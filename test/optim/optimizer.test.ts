@@ -160,7 +160,7 @@ describe('optimizer errors', () => {
     [
       'integers',
       () => new SGD([zeros([1], { dtype: 'int32' })]),
-      'ERR_DTYPE SGD: expected parameters of floating point or complex dtype, but got a int32 tensor of shape [1]',
+      'ERR_DTYPE SGD: expected parameters of floating point or complex dtype, but got an int32 tensor of shape [1]',
     ],
   ];
   for (const [name, f, message] of refused) it(name, () => expect(text(f)).to.equal(message));

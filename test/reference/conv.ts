@@ -1,4 +1,4 @@
-// Plain convolution, real and complex, forward and backward, by its definition (semantics 1.6 and 2.1).
+// Plain convolution, real and complex, forward and backward, by its definition.
 
 import { type ConvOptions, geometry, products } from './geometry';
 import { at, joined, minus, part, plus, type Values, values } from './values';
@@ -80,7 +80,7 @@ export function biasGradient(dy: Values, dims: number): Values {
   return db;
 }
 
-/** Gradients for dL/dy = dy. Complex: dx by conj(w), dw by conj(x), as PyTorch (semantics 2.1). */
+/** Gradients for dL/dy = dy. Complex: dx by conj(w), dw by conj(x), as PyTorch. */
 export function convBackward(x: Values, weight: Values, dy: Values, options: ConvOptions = {}): ConvGradients {
   const db = biasGradient(dy, weight.shape.length - 2);
   const toX = (w: Values, g: Values) => backwardInput(w, g, x.shape, options);

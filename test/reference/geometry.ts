@@ -31,7 +31,7 @@ export interface Geometry {
 }
 
 /**
- * The source index of every cell of a padded axis, -1 where the value is the constant (PyTorch's F.pad; semantics 1.6.4).
+ * The source index of every cell of a padded axis, -1 where the value is the constant (PyTorch's F.pad).
  * constant (zeros): the cell itself where it is inside. replicate: the nearest. reflect: mirrored without repeating the
  * edge, before < length. circular: modulo, at most once round. Negative numbers crop; circular crops before it wraps,
  * reflect and replicate still see what was cropped.
@@ -63,7 +63,7 @@ function perAxis(option: number | readonly number[] | undefined, axis: number, p
   return typeof option === 'number' ? option : at(option ?? [preset, preset], option?.length === 1 ? 0 : axis);
 }
 
-/** [before, after]: 'same' adds d(K - 1) cells, the odd one at the end (semantics 1.6.4). */
+/** [before, after]: 'same' adds d(K - 1) cells, the odd one at the end. */
 export function paddingOf(options: ConvOptions, axis: number, kernel: number): [number, number] {
   const { padding } = options;
   if (padding === 'valid') return [0, 0];

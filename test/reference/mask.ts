@@ -11,7 +11,7 @@ export interface PartialOptions extends ConvOptions {
 }
 
 /**
- * A user's mask as [N|1, 1, ...] (single) or [N|1, C, ...] (multiChannel); 1 means valid (api.md, layers).
+ * A user's mask as [N|1, 1, ...] (single) or [N|1, C, ...] (multiChannel); 1 means valid.
  * single: [N,1,L] [1,1,L] [N,L] [L]; multiChannel: [N,C,L] [1,C,L], and [C,L] for unbatched x. An unbatched x counts
  * as N = 1. No mask: all valid. Bool and integer masks: non-zero is 1; float masks as they are.
  */
@@ -42,7 +42,7 @@ export interface MaskStatistics {
  * count = conv(mask, ones); window = channels counted * taps, whatever the padding.
  * ratio = count > 0 ? window / (count + eps) : 0; updated = min(count, 1), not below 0.
  * Counted together: single one channel; multiChannel the C/groups channels of an output channel's group, or all C with
- * countGroups = false. paddingMode pads the mask as it pads x; zero padding counts as holes (semantics 1.1, 1.4, trap 8).
+ * countGroups = false. paddingMode pads the mask as it pads x; zero padding counts as holes.
  */
 export function maskRatio(mask: Values, weight: readonly number[], options: PartialOptions = {}): MaskStatistics {
   const channels = at(mask.shape, 1);

@@ -1,4 +1,4 @@
-// Masked convolution: the plain output scaled by a weighted average of the mask under the kernel's centre (semantics 1.8).
+// Masked convolution: the plain output scaled by a weighted average of the mask under the kernel's centre.
 
 import { type ConvGradients, conv, convBackward } from './conv';
 import { type Axis, type ConvOptions, geometry } from './geometry';

@@ -1,4 +1,4 @@
-// Normalisation with and without a mask, and PReLU (semantics 1.4, 1.8, 1.9, 2.6).
+// Normalisation with and without a mask, and PReLU.
 
 import { channelOf } from './conv';
 import { statisticAt } from './mask';

@@ -1,4 +1,4 @@
-// Padding by itself: constant, reflect, replicate, circular, negative numbers crop (semantics 1.6.4, 5 H).
+// Padding by itself: constant, reflect, replicate, circular, negative numbers crop.
 
 import { type PaddingMode, padSource } from './geometry';
 import { at, sizeOf, type Values, values } from './values';

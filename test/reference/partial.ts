@@ -1,4 +1,4 @@
-// Partial convolution, forward and backward (api.md's layer section; semantics 1.1, 1.4, 2.2).
+// Partial convolution, forward and backward, by its definition.
 
 import { biasGradient, type ConvGradients, channelOf, conv, convBackward } from './conv';
 import { type MaskStatistics, maskRatio, type PartialOptions, resolveMask, statisticAt, updatedMask } from './mask';

@@ -1,4 +1,4 @@
-// Linear and bilinear resize with aligned corners (semantics 1.9).
+// Linear and bilinear resize with aligned corners.
 
 import { at, sizeOf, type Values, values } from './values';
 

@@ -1,8 +1,8 @@
-// One random convolution with exact operands and what the reference computes from them; a layer that is checked against it.
+// Random convolutions with exact operands and what the reference computes from them; layers that are checked against it.
 import { Conv1d, Conv2d, type Device, PartialConv1d, PartialConv2d, type Tensor } from '../../ts';
 import * as reference from '../reference';
-import type { ConvCase } from './conv_cases';
-import type { Seeded } from './seeded';
+import { type ConvCase, randomCase } from './conv_cases';
+import { Seeded } from './seeded';
 import { absolute, toTensor } from './tensors';
 
 /** Where a case runs, and how its results are compared. */
@@ -130,4 +130,40 @@ export class Fuzzed {
       ground.checkMemory();
     }
   }
+}
+
+/** One of the ways in which every case is run. */
+export interface Way {
+  readonly name: string;
+  /** Switches to it. */
+  readonly enter: () => void;
+  readonly ground: Ground;
+}
+
+/** How long to fuzz and from which seed on: PARTIALCONV_FUZZ_SECONDS and PARTIALCONV_FUZZ_SEED, else as given. */
+export const fuzzBox = (seconds: number, seed: number) => ({
+  seconds: Number(process.env.PARTIALCONV_FUZZ_SECONDS ?? seconds),
+  seed: Number(process.env.PARTIALCONV_FUZZ_SEED ?? seed),
+});
+
+/** Checks one random case after another, at least one, in every way; a failure names the seed that runs its case alone. */
+export function fuzz({ seconds, seed: first }: ReturnType<typeof fuzzBox>, ways: readonly Way[]): void {
+  const end = performance.now() + seconds * 1000;
+  let seed = first;
+  do {
+    const seeded = new Seeded(seed);
+    const c = randomCase(seeded);
+    const fuzzed = new Fuzzed(c, seeded);
+    for (const { name, enter, ground } of ways) {
+      enter();
+      try {
+        fuzzed.check(ground);
+      } catch (error) {
+        const how = `PARTIALCONV_FUZZ_SEED=${seed} PARTIALCONV_FUZZ_SECONDS=0 runs this case alone`;
+        const message = error instanceof Error ? error.message : String(error);
+        throw new Error(`${name}, ${JSON.stringify(c)}\n${how}\n${message}`, { cause: error });
+      }
+    }
+    seed = (seed + 1) % 2 ** 31;
+  } while (performance.now() < end);
 }

@@ -45,7 +45,7 @@ export class PReLU extends Module {
 
   /**
    * @param x [N, C, ...] with C = numParameters, or any shape with a single slope
-   * @throws ShapeError, DTypeError, DisposedError
+   * @throws ShapeError, DTypeError, DeviceError, DisposedError
    */
   forward(x: Tensor): Tensor {
     return prelu(x, this.weight);

@@ -130,7 +130,8 @@ abstract class PlainConv extends ConvNd {
 
   /**
    * The convolution of x, its gradient recorded.
-   * @throws ShapeError if x does not fit the layer, DTypeError if its dtype is another than the weight's, DisposedError
+   * @throws ShapeError if x does not fit the layer, DTypeError if its dtype is another than the weight's, DeviceError if its device is,
+   * DisposedError
    */
   forward(x: Tensor): Tensor {
     return runSync(this.steps(x));

@@ -32,7 +32,7 @@ function once(named: [string, Tensor][]): [string, Tensor][] {
  * forward(). Tensors named in buffers are state without a gradient.
  */
 export abstract class Module {
-  /** True between train() and eval(): layers with statistics behave differently. */
+  /** True at first and after train(), false after eval(): layers with running statistics behave differently. */
   training = true;
 
   /** Names of the properties that are buffers, not parameters. */
@@ -76,6 +76,7 @@ export abstract class Module {
     return once(this.collect(false, prefix));
   }
 
+  /** Every parameter once, in the order of namedParameters(): what an optimizer takes. */
   parameters(): Tensor[] {
     return this.namedParameters().map(([, t]) => t);
   }
@@ -140,17 +141,20 @@ export abstract class Module {
     return [...new Set([this, ...this.namedChildren().flatMap(([, child]) => child.modules())])];
   }
 
+  /** Sets the mode of this module and all below it; see `training`. */
   train(mode = true): this {
     for (const module of this.modules()) module.training = mode;
     return this;
   }
 
+  /** As train(false). */
   eval(): this {
     return this.train(false);
   }
 
   /**
-   * Moves the parameters and buffers to a device, or converts those of floating point and complex dtype.
+   * Moves the parameters and buffers to a device, or converts those of floating point and complex dtype. They are other tensors then:
+   * make an optimizer after it.
    * @throws DTypeError if the dtype is not of floating point or complex, DeviceError if the device is not available
    */
   to(target: Device | DType): this {
@@ -176,9 +180,9 @@ export abstract class Module {
   /**
    * forward() made ready for inputs of one shape: the same results, bit for bit, without gradients. On a GPU forward() is captured into a
    * CUDA graph, which each call launches as a whole; compile() waits until the plans of its convolutions are compiled. What changes later
-   * (parameters, buffers, a fixed mask, train and eval, setAllowTF32, setDeterministic, any property of the module or those below it) is
-   * noticed, and the next call captures anew. On the CPU each call runs forward(). forward() must do the same work at each call: it may
-   * not read values of tensors, depend on numbers outside of the module, or change tensors in place.
+   * (parameters, buffers, a fixed mask, train and eval, setAllowTF32, setDeterministic, autocast() around the call, any property of the
+   * module or those below it) is noticed, and the next call captures anew. On the CPU each call runs forward(). forward() must do the same
+   * work at each call: it may not read values of tensors, depend on numbers outside of the module, or change tensors in place.
    * @param inputShape of x, with the batch size
    * @throws ShapeError, DTypeError, DeviceError for options or shapes that do not fit, or running statistics in train mode; BackendError
    * if forward() cannot be captured; and what forward() throws
@@ -187,6 +191,7 @@ export abstract class Module {
     return new CompiledLayer(this, inputShape, options);
   }
 
+  /** Frees the gradients of all parameters. */
   zeroGrad(): void {
     for (const t of this.parameters()) {
       t.grad?.dispose();

@@ -204,7 +204,8 @@ export class BatchNorm1d extends BatchNorm {
 
   /**
    * The normalised x, its gradient recorded: by the batch's statistics while training (or without running ones), else by the running ones.
-   * @throws ShapeError if x does not fit the layer, or has one value per channel while training; DTypeError, DisposedError
+   * @throws ShapeError if x does not fit the layer, or has one value per channel while training; DTypeError, DeviceError,
+   * DisposedError
    */
   forward(x: Tensor): Tensor {
     return this.run(x, null);
@@ -236,7 +237,7 @@ export class InstanceNorm1d extends InstanceNorm {
 
   /**
    * The normalised x, its gradient recorded.
-   * @throws ShapeError if x does not fit the layer or has a single position, DTypeError, DisposedError
+   * @throws ShapeError if x does not fit the layer or has a single position; DTypeError, DeviceError, DisposedError
    */
   forward(x: Tensor): Tensor {
     return this.run(x, null);

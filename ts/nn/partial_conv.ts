@@ -76,7 +76,7 @@ abstract class PartialConv<R extends boolean> extends ConvNd {
    * The partial convolution of x, its gradient recorded; see partialConv1d for the rule.
    * @param mask 1 = valid, see partialConv1d for the shapes; left out: all valid, with the zero padding as the only hole
    * @returns the output, or [output, updatedMask] where returnMask (here, else in the constructor) is true
-   * @throws ShapeError, DTypeError, DisposedError
+   * @throws ShapeError, DTypeError, DeviceError, DisposedError
    */
   forward<Q extends boolean = R>(x: Tensor, mask?: Tensor | null, options?: PartialForwardOptions<Q>): PartialResult<Q> {
     return resultOf<Q>(runSync(this.steps(x, mask, options)));

@@ -20,6 +20,7 @@ export interface Layer extends Module {
 abstract class Layers extends Module {
   protected readonly layers!: readonly Layer[];
 
+  /** @throws DTypeError for something that is no module with forward() */
   constructor(...layers: Layer[]) {
     super();
     layers.forEach((layer: unknown, i) => {

@@ -44,10 +44,11 @@ class Region implements AutocastRegion {
 
 /**
  * Runs fn with convolutions (plain, partial, masked) and prelu in 16 bits, summed in float32: their operands of float32 or another 16-bit
- * dtype are cast, each parameter once, and the gradient goes back through the cast to the float32 parameter. exp, log, pow, sum and the losses
- * compute 16-bit operands in float32 and return that; norms compute a 16-bit x beside float32 parameters in float32 and return x's dtype.
- * All other ops follow their operands, mixed ones in the wider dtype. Masks, ratios and returned masks stay in float32; float64, complex
- * numbers and integers as they are. backward() computes in the dtypes of the forward pass, wherever it is called. Works with async functions.
+ * dtype are cast, each parameter once, and the gradient goes back through the cast to the float32 parameter. exp, log, pow, sum and the
+ * losses compute 16-bit operands in float32 and return that; norms compute a 16-bit x beside float32 parameters in float32 and return x's
+ * dtype. All other ops follow their operands, mixed ones in the wider dtype. Masks, ratios and returned masks stay in float32; float64,
+ * complex numbers and integers as they are. backward() computes in the dtypes of the forward pass, wherever it is called. Works with async
+ * functions.
  * Source: PyTorch, torch.autocast, with the lists of its CUDA backend on every device (its CPU backend leaves exp, log, pow and sum out).
  * @param dtype 'bfloat16' (float32's range), 'float16' (three more bits; train it with a GradScaler), or null: off, inside another
  * @returns what fn returns

@@ -153,7 +153,7 @@ function convolution(dims: 1 | 2, x: Tensor, weight: Tensor, bias: Tensor | null
  * @param weight [O, C / groups, K], of x's dtype
  * @param bias [O] or null
  * @returns [N, O, L'] or [O, L'], L' = floor((L + padding before and after - dilation * (K - 1) - 1) / stride) + 1
- * @throws ShapeError if shapes or options disagree, DTypeError if dtypes do
+ * @throws ShapeError if shapes or options disagree, DTypeError if dtypes do, DeviceError if devices do
  */
 export function conv1d(x: Tensor, weight: Tensor, bias?: Tensor | null, options?: ConvOptions): Tensor {
   return convolution(1, x, weight, bias, options);
@@ -165,7 +165,7 @@ export function conv1d(x: Tensor, weight: Tensor, bias?: Tensor | null, options?
  * @param weight [O, C / groups, kH, kW], of x's dtype
  * @param bias [O] or null
  * @returns [N, O, H', W'] or [O, H', W']
- * @throws ShapeError if shapes or options disagree, DTypeError if dtypes do
+ * @throws ShapeError if shapes or options disagree, DTypeError if dtypes do, DeviceError if devices do
  */
 export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor | null, options?: ConvOptions): Tensor {
   return convolution(2, x, weight, bias, options);

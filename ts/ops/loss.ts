@@ -110,14 +110,16 @@ type Inputs = [...One, ...One, ...One, ...One, ...One];
  * @param x of any shape and floating point dtype
  * @param target of x's shape and dtype
  * @returns one element of shape [], or with reduction 'none' x's shape; gradients reach x and target
- * @throws ShapeError if the shapes differ or an option is unknown, DTypeError if the dtypes differ or are not of floating point
+ * @throws ShapeError if the shapes differ or an option is unknown, DTypeError if the dtypes differ or are not of floating point,
+ * DeviceError if the devices differ
  */
 export const mseLoss = (x: Tensor, target: Tensor, options?: LossOptions): Tensor => loss('mseLoss', 'squared', x, target, null, options);
 
 /**
  * Mean absolute error: the mean over all elements of |x - target|; its gradient is 0 where both agree. Otherwise as mseLoss.
  * Source: PyTorch, torch.nn.functional.l1_loss.
- * @throws ShapeError if the shapes differ or an option is unknown, DTypeError if the dtypes differ or are not of floating point
+ * @throws ShapeError if the shapes differ or an option is unknown, DTypeError if the dtypes differ or are not of floating point,
+ * DeviceError if the devices differ
  */
 export const l1Loss = (x: Tensor, target: Tensor, options?: LossOptions): Tensor => loss('l1Loss', 'absolute', x, target, null, options);
 
@@ -129,14 +131,14 @@ export const l1Loss = (x: Tensor, target: Tensor, options?: LossOptions): Tensor
  * @param target of x's shape and dtype
  * @param mask broadcasts to x as in NumPy ([N, 1, L], [L], ...); bool or integer (not 0 is valid), or a weight of floating point dtype
  * @returns one element of shape [], or with reduction 'none' x's shape (0 under a 0 of the mask)
- * @throws ShapeError if the shapes disagree or an option is unknown, DTypeError if the dtypes do
+ * @throws ShapeError if the shapes disagree or an option is unknown, DTypeError if the dtypes do, DeviceError if the devices do
  */
 export const maskedMseLoss = (x: Tensor, target: Tensor, mask: Tensor, options?: LossOptions): Tensor =>
   loss('maskedMseLoss', 'squared', x, target, checkTensor(mask, 'maskedMseLoss', 'mask'), options);
 
 /**
  * Mean absolute error over the valid elements: sum(mask * |x - target|) / sum(mask); otherwise as maskedMseLoss.
- * @throws ShapeError if the shapes disagree or an option is unknown, DTypeError if the dtypes do
+ * @throws ShapeError if the shapes disagree or an option is unknown, DTypeError if the dtypes do, DeviceError if the devices do
  */
 export const maskedL1Loss = (x: Tensor, target: Tensor, mask: Tensor, options?: LossOptions): Tensor =>
   loss('maskedL1Loss', 'absolute', x, target, checkTensor(mask, 'maskedL1Loss', 'mask'), options);

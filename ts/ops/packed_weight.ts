@@ -19,7 +19,7 @@ interface Packed {
 const cache = new WeakMap<Storage, Packed[]>();
 const MOST_LAYOUTS = 4; // forward, backward, and a second geometry of each
 
-/** Fields of the geometry that the packed layout depends on: c, o, kernel, strides, pads (which tap meets which phase), dilations, groups. */
+/** What the packed layout depends on in a geometry: c, o, kernel, strides, pads (which tap meets which phase), dilations, groups. */
 const LAYOUT_FIELDS = [1, 4, 5, 6, 9, 10, 11, 12, 13, 14, 15];
 
 const sameLayout = (a: Fields, b: Fields): boolean => a === b || LAYOUT_FIELDS.every((i) => a[i] === b[i]);

@@ -50,7 +50,7 @@ export function padAll(x: Tensor, pads: Pads, mode: PaddingMode, value: number |
   return y;
 }
 
-/** The gradient of padAll: every padded cell's gradient is added onto the cell that it repeats. sizes: the last dimensions before padding. */
+/** The gradient of padAll: each padded cell's gradient is added to the cell that it repeats. sizes: the last dimensions before padding. */
 export function foldPads(dy: Tensor, sizes: readonly number[], pads: Pads, mode: PaddingMode): Tensor {
   let dx = dy;
   for (let i = pads.length - 1; i >= 0; i--) {

@@ -107,11 +107,12 @@ function partialConvolution<R extends boolean>(
  * valid cells, else 0, and `updated = min(count, 1)`. A value of x under a 0 of the mask is never read: NaN there changes nothing.
  * Source: Liu et al., Image Inpainting for Irregular Holes Using Partial Convolutions, 2018.
  * @param x [N, C, L] or [C, L], floating point or complex
- * @param mask 1 = valid; [N, 1, L], [1, 1, L], [N, L] or [L]; with multiChannel [N, C, L], [1, C, L] or (unbatched) [C, L] too. null: all valid
+ * @param mask 1 = valid; [N, 1, L], [1, 1, L], [N, L] or [L]; with multiChannel also [N, C, L], [1, C, L] or, for an unbatched x, [C, L].
+ * null: all valid, the zero padding is the only hole
  * @param weight [O, C / groups, K]
  * @param bias [O] or null
- * @returns y [N, O, L'], with returnMask [y, updated mask [N or 1, 1, L']] ([N or 1, O, L'] with multiChannel)
- * @throws ShapeError if shapes or options disagree, DTypeError if dtypes do
+ * @returns y [N, O, L'], with returnMask [y, updated mask [N or 1, 1, L']] ([N or 1, O, L'] with multiChannel); unbatched without N
+ * @throws ShapeError if shapes or options disagree, DTypeError if dtypes do, DeviceError if devices do
  */
 export function partialConv1d<R extends boolean = false>(
   x: Tensor,
@@ -126,8 +127,11 @@ export function partialConv1d<R extends boolean = false>(
 /**
  * 2-D partial convolution; as partialConv1d, with [H, W] in place of [L].
  * @param x [N, C, H, W] or [C, H, W]
- * @param mask [N, 1, H, W], [1, 1, H, W], [N, H, W] or [H, W]; with multiChannel a value per channel
- * @throws ShapeError if shapes or options disagree, DTypeError if dtypes do
+ * @param mask [N, 1, H, W], [1, 1, H, W], [N, H, W] or [H, W]; with multiChannel [N, C, H, W], [1, C, H, W] or (unbatched) [C, H, W] too
+ * @param weight [O, C / groups, kH, kW]
+ * @returns y [N, O, H', W'], with returnMask [y, updated mask [N or 1, 1, H', W']] ([N or 1, O, H', W'] with multiChannel); unbatched
+ * without N
+ * @throws ShapeError if shapes or options disagree, DTypeError if dtypes do, DeviceError if devices do
  */
 export function partialConv2d<R extends boolean = false>(
   x: Tensor,

@@ -125,6 +125,7 @@ export function resizeMask(spec: ResizeSpec, mask: Tensor): Tensor {
 /**
  * x resized along its last dimension. Source: PyTorch, torch.nn.functional.interpolate with align_corners=True, or 'nearest'.
  * @param x [N, C, L] or [C, L], real floating point
+ * @returns [N, C, L'] or [C, L'], L' = size or floor(L * scaleFactor)
  * @throws ShapeError for unknown options or values out of range, DTypeError
  */
 export const resize1d = (x: Tensor, options: ResizeOptions): Tensor => resize(resizeSpec('resize1d', 1, options), x);
@@ -132,6 +133,7 @@ export const resize1d = (x: Tensor, options: ResizeOptions): Tensor => resize(re
 /**
  * x resized along its last two dimensions; see resize1d.
  * @param x [N, C, H, W] or [C, H, W], real floating point
+ * @returns [N, C, H', W'] or [C, H', W']
  * @throws ShapeError for unknown options or values out of range, DTypeError
  */
 export const resize2d = (x: Tensor, options: ResizeOptions): Tensor => resize(resizeSpec('resize2d', 2, options), x);

@@ -126,7 +126,7 @@ function checkConcat(tensors: readonly Tensor[], dim: number): { d: number; shap
 
 /**
  * Tensors one after the other along a dimension. A copy, in the promoted dtype.
- * @throws ShapeError if there are none or another dimension differs
+ * @throws ShapeError if there are none or another dimension differs, DeviceError if they are not on one device
  */
 export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
   const { d, shape } = checkConcat(tensors, dim);

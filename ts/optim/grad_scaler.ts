@@ -92,6 +92,7 @@ export class GradScaler {
     return this.enabled ? this.state.scale : 1;
   }
 
+  /** What the option `enabled` says. */
   isEnabled(): boolean {
     return this.enabled;
   }

@@ -128,8 +128,8 @@ export abstract class Optimizer<O extends CommonOptions> {
 
   /**
    * Changes every parameter that has a gradient, in place, by one fused native pass per tensor. If one is refused, none has changed.
-   * @throws DisposedError for a parameter that was disposed, ShapeError or DTypeError for a grad of another shape or dtype (a 16-bit
-   * parameter may have one in float32) or that is no tensor
+   * @throws DisposedError for a parameter that was disposed; ShapeError, DTypeError or DeviceError for a grad of another shape, dtype (a
+   * 16-bit parameter may have one in float32) or device, DTypeError for one that is no tensor
    */
   step(): void {
     this.checkGradients();
@@ -205,7 +205,7 @@ export abstract class Optimizer<O extends CommonOptions> {
 
   /**
    * Takes over options and state, copied, from stateDict() of an optimizer of the same class over parameters of the same shapes.
-   * @throws ShapeError if groups, options or shapes differ; then nothing has changed
+   * @throws ShapeError if groups, options or shapes differ, DTypeError for something else than a state; then nothing has changed
    */
   loadStateDict(dict: OptimizerState<O>): void {
     const { op } = this;

@@ -44,6 +44,7 @@ export abstract class Schedule {
     return this.optimizer.paramGroups.map(({ lr }) => lr);
   }
 
+  /** What loadStateDict() takes, to continue later. */
   stateDict(): ScheduleState {
     return { lastEpoch: this.lastEpoch, baseLrs: [...this.baseLrs] };
   }

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "../expect.h"
-#include "conv.h"
 #include "cuda/engine.h"
 #include "fake.h"
 
