@@ -88,7 +88,7 @@ export function* convolveSteps(call: ConvCall): Steps<Tensor> {
     const y = yield* convolveSteps({ ...call, x: exact(x), weight: exact(weight), bias: bias && exact(bias) });
     return castTo(y, x.dtype, spec.op);
   }
-  const selects = holes !== null && !(call.zeroInHoles ?? false);
+  const selects = holes !== null && !call.zeroInHoles;
   const sizes = selects || holes === null ? holes?.sizes : { ...holes.sizes, maskN: 0, maskC: 0 };
   const plain = geometryFields(spec, shapes, sizes);
   const formats = formatsOf(plain, PASS_FORWARD, x, liesAs(x, xImage(plain)), true);
@@ -114,7 +114,7 @@ function recordConvolution({ spec, shapes, x, weight, bias, holes, zeroInHoles }
   ];
   const weightShape = weight.shape;
   return record(spec.op, y, [x, weight, bias], saved, (dy, needs, [x = null, weight, mask = null, ratio = null, updated = null]) => {
-    const pass = { spec, shapes, dy, mask, ratio, updated, sizes: holes?.sizes, zeroInHoles: zeroInHoles ?? false, xChannelsLast };
+    const pass = { spec, shapes, dy, mask, ratio, updated, sizes: holes?.sizes, zeroInHoles, xChannelsLast };
     const packed: FindPacked | null = needs[0] && weight ? (g, dtype) => packedWeight(g, PASS_BACKWARD_INPUT, weight, dtype) : null;
     return convGradients(pass, packed, x, needs[1] ? weightShape : null, needs[2] ?? false);
   });
@@ -128,11 +128,12 @@ export interface PlainCall {
   readonly bias: Tensor | null;
 }
 
-/** The plain convolution. */
+/** The plain convolution. (Its call is written out: spreading one object into another takes a microsecond.) */
 export const plainConvSteps = (given: PlainCall): Steps<Tensor> =>
-  autocastSteps(given.spec.op, given, (call) =>
-    convolveSteps({ ...call, shapes: checkOperands(call.spec, call.x, call.weight, call.bias), holes: null }),
-  );
+  autocastSteps(given.spec.op, given, ({ spec, x, weight, bias }) => {
+    const shapes = checkOperands(spec, x, weight, bias);
+    return convolveSteps({ spec, shapes, x, weight, bias, holes: null, zeroInHoles: false });
+  });
 
 const KNOWN = ['stride', 'padding', 'dilation', 'groups', 'paddingMode'];
 

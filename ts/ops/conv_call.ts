@@ -12,5 +12,5 @@ export interface ConvCall {
   /** null: a plain convolution. */
   readonly holes: Holes | null;
   /** x is zero where the mask is: it need not be selected. */
-  readonly zeroInHoles?: boolean;
+  readonly zeroInHoles: boolean;
 }

@@ -93,7 +93,15 @@ function* scaleSteps(call: MaskedCall, shapes: ConvShapes, mask: Tensor): Steps<
   );
   const { o, input, output } = shapes;
   const centre: ConvShapes = { batched: true, n, c, o, input, output, outputShape: [n, o, ...output] };
-  const scale = yield* convolveSteps({ spec: centreSpec(spec, perChannel), shapes: centre, x: values, weight: u, bias: null, holes: null });
+  const scale = yield* convolveSteps({
+    spec: centreSpec(spec, perChannel),
+    shapes: centre,
+    x: values,
+    weight: u,
+    bias: null,
+    holes: null,
+    zeroInHoles: false,
+  });
   values.dispose();
   if (weight.storage.shared) u.dispose();
   return scale;
@@ -106,13 +114,21 @@ function* steps(call: MaskedCall, given: MaskedCall): Steps<[Tensor, Tensor | nu
   const { spec, x, mask, weight, bias } = call;
   const shapes = checkOperands(spec, x, weight, bias);
   if (x.dtype === 'int32') throw new DTypeError(`${spec.op}: expected x of floating point or complex dtype, but got ${describe(x)}`);
-  if (mask === null) return [yield* convolveSteps({ spec, shapes, x, weight, bias, holes: null }), null];
+  if (mask === null) return [yield* convolveSteps({ spec, shapes, x, weight, bias, holes: null, zeroInHoles: false }), null];
   checkTensor(mask, spec.op, 'mask');
   if (mask.device !== x.device)
     throw new DeviceError(`${spec.op}: expected x and mask on one device, but x is on ${x.device} and the mask on ${mask.device}`);
   const scale = yield* scaleSteps(given, shapes, mask);
   const sizes = { maskN: 0, maskC: 0, ratioN: scale.shape[0] as number, ratioC: shapes.o };
-  const y = yield* convolveSteps({ spec, shapes, x, weight, bias, holes: { mask: null, ratio: null, updated: scale, sizes } });
+  const y = yield* convolveSteps({
+    spec,
+    shapes,
+    x,
+    weight,
+    bias,
+    holes: { mask: null, ratio: null, updated: scale, sizes },
+    zeroInHoles: false,
+  });
   // What backward() needs must not be changed through the returned mask.
   const real = call === given ? DTYPES[x.dtype].real : scale.dtype;
   const updated = real !== scale.dtype ? castTo(scale, real) : needsNode([x, weight, bias]) ? clone(scale) : scale;
