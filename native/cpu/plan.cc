@@ -19,12 +19,13 @@ constexpr double kCopyCost = 4;
 constexpr int64_t kShortSum = 64;
 
 // backward_weight: output positions in a tile (panels of q and their input must stay in L2), output channels to a part, bytes
-// of a task's sums; chunks are made for at least kChunkTasks tasks of at least kChunkWork multiply-adds each.
+// of a task's sums; chunks are made for kChunkTasks tasks of at least kChunkWork multiply-adds each. (More of them would cost more to
+// add up: every chunk's sums go through memory.)
 constexpr int64_t kPanelPositions = 256, kRowPositions = 2048;
 constexpr int64_t kPanelChannels = 96;
 constexpr int64_t kPanelPairs = 24;  // pairs of input channel and tap that repay the panels' transposition
 constexpr int64_t kSumBytes = 256 << 10, kPartialBytes = 16 << 20;
-constexpr int64_t kChunkTasks = 32, kChunkWork = 1 << 20;
+constexpr int64_t kChunkTasks = 12, kChunkWork = 1 << 20;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -183,7 +184,7 @@ void lay_out(WeightGradient& plan, const Engine& engine, int threads) {
   int64_t chunks = std::min({ceil_div(kChunkTasks, parts()), plan.tiles() / 2, work / kChunkWork});
   if (weights > 0) chunks = std::min(chunks, kPartialBytes / (weights * size));
   plan.chunks = std::max<int64_t>(1, chunks);
-  while (parts() * plan.chunks < 3 * threads) {
+  while (threads > 1 && parts() * plan.chunks < 3 * threads) {
     if (plan.in_part > 8) {
       plan.in_part = ceil_div(plan.in_part, 2);
     } else if (plan.out_part > 2 * lanes) {

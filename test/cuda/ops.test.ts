@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Device, DType, Tensor } from '../../ts';
 import * as api from '../../ts';
+import { backend } from '../../ts/device';
 import { DTYPES } from '../../ts/dtype';
+import type { Memory, Native } from '../../ts/native';
 import { generate } from '../goldens/load';
 import { CASES, type GradientCase } from '../gradient_cases';
 import { at } from '../reference';
@@ -104,6 +106,24 @@ describe("ops on 'cuda'", () => {
       });
     });
   }
+});
+
+describe("maskBits, which convolutions use on the CPU alone, on 'cuda'", () => {
+  needsCuda();
+
+  for (const soft of [1, 0.5])
+    it(`of zeros, ones and a ${soft}`, () => {
+      const data = Array.from({ length: 2000 }, (_, i) => (i === 1234 ? soft : Number(i % 3 > 0)));
+      const results = (['cuda', 'cpu'] as const).map((device) => {
+        const mask = api.tensor(Float32Array.from(data), { device });
+        const [bits, binary] = [api.zeros([2000], { dtype: 'bool', device }), api.zeros([1], { dtype: 'bool', device })];
+        const operands = [mask, bits, binary].flatMap((t): [Memory, number] => [t.raw('maskBits'), t.code]);
+        backend(device).maskBits(...(operands as Parameters<Native['maskBits']>));
+        return [toValues(bits).data, toValues(binary).data];
+      });
+      expect(results[0]).to.deep.equal(results[1]);
+      expect(results[1]).to.deep.equal([Float64Array.from(data, (v) => Number(v !== 0)), Float64Array.of(Number(soft === 1))]);
+    });
 });
 
 describe("convolutions in TF32 on 'cuda'", () => {
