@@ -12,6 +12,7 @@
 
 #include "fake.h"
 #include "graph.h"
+#include "machine.h"
 
 int64_t& fake::last_engine() {
   static thread_local int64_t engine = -1;
@@ -44,16 +45,20 @@ std::size_t bytes_of(AttributeType type) {
 }
 
 Status create_descriptor(DescriptorType type, Descriptor* descriptor) {
+  if (fake::call_fails()) return kExecutionFailed;
+  ++fake::descriptors;
   *descriptor = new Held(std::make_shared<Node>(Node{type, {}, {}, nullptr, 0}));
   return kSuccess;
 }
 
 Status destroy_descriptor(Descriptor descriptor) {
   delete static_cast<Held*>(descriptor);
+  --fake::descriptors;
   return kSuccess;
 }
 
 Status set_attribute(Descriptor descriptor, Attribute attribute, AttributeType type, int64_t count, const void* values) {
+  if (fake::call_fails()) return kExecutionFailed;
   Node& node = *held(descriptor);
   if (type == kTypeDescriptor) {
     auto& list = node.nodes[attribute];
@@ -86,6 +91,7 @@ std::pair<std::shared_ptr<const Node>, int64_t> restored(const std::vector<char>
 }
 
 Status finalize(Descriptor descriptor) {
+  if (fake::call_fails()) return kExecutionFailed;
   Node& node = *held(descriptor);
   if (node.type == kExecutionPlan && !node.all<char>(kPlanJson).empty()) {
     fake::count_plan(true);
@@ -114,6 +120,7 @@ void offer(const Node& heuristics, std::span<const Descriptor> configs) {
 }
 
 Status get_attribute(Descriptor descriptor, Attribute attribute, AttributeType, int64_t room, int64_t* count, void* values) {
+  if (fake::call_fails()) return kExecutionFailed;
   const Node& node = *held(descriptor);
   if (attribute == kPlanJson) {
     const std::string text = room == 0 ? "" : serialize(node);
@@ -134,6 +141,7 @@ Stream& stream_of(Handle handle) { return *reinterpret_cast<Stream*>(handle); }
 Status execute(Handle handle, Descriptor plan, Descriptor variant_pack) {
   fake::State& s = fake::state();
   ++s.executions;
+  if (fake::call_fails()) return kExecutionFailed;
   if (s.fail_execute > 0 && --s.fail_execute == 0) return kExecutionFailed;
   const Node& pack = *held(variant_pack);
   const std::vector<int64_t> ids = pack.all<int64_t>(kVariantPackIds);
@@ -166,6 +174,7 @@ Api table() {
   api.get_error_string = [](Status) { return "a status of the fake"; };
   api.get_last_error_string = [](char* message, std::size_t) { *message = '\0'; };
   api.create = [](Handle* handle) {
+    if (fake::call_fails()) return kExecutionFailed;
     *handle = reinterpret_cast<Handle>(new Stream(nullptr));
     return kSuccess;
   };
@@ -174,6 +183,7 @@ Api table() {
     return kSuccess;
   };
   api.set_stream = [](Handle handle, Stream stream) {
+    if (fake::call_fails()) return kExecutionFailed;
     stream_of(handle) = stream;
     return kSuccess;
   };
