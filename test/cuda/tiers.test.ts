@@ -1,4 +1,5 @@
-// Two tiers of plans on 'cuda': the plain one at once, the fused one from a thread of its own, with the same numbers and one kernel less.
+// Two tiers of plans on 'cuda', long as each is tested in both: the plain one at once, the fused one from a thread of its own, with the
+// same numbers, infinite ones too, and one kernel less.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
