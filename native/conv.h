@@ -4,7 +4,8 @@
 //                                     + bias[o]) * updated[l]          with select(m, x) = (m == 0 ? 0 : x * m)
 //
 // An absent mask, ratio or updated counts as 1, an absent bias as 0. A value of x under a 0 of the mask is never used.
-// The accumulator T is double for float64 and float for float32, float16 and bfloat16 (which are rounded once, at the end).
+// The accumulator T is double for float64 and float for float32, float16 and bfloat16 (which are rounded once, at the end; on a
+// GPU without a fused plan also before the epilogue, see cuda/conv.cc).
 // mask is uint8 or bool (non-zero counts as 1) or T; ratio, updated are T. x, weight, bias and y share one dtype.
 #pragma once
 

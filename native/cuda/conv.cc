@@ -70,6 +70,7 @@ void forward(Context& context, const ConvGeometry& g, const ConvInput& input, Sp
   if (!x_as_it_is) to_image(context, in, from, mask, input.x, x.data());
   if (same_bytes(out, to) && out.channels_last && run_fused(context, g, route, x.data(), packed, epilogue, y))
     return clear_padding(context, out, y);
+  // In 16 bits this rounds, and so does the epilogue: plans that give floats are compiled, as fused ones are, and not to be had everywhere.
   const Binding bindings[] = {{kX, x.data()}, {kWeight, packed.data}, {kY, result.data()}};
   Engines::of(context).run(context, route.shape, bindings);
   if (y_as_it_is) clear_padding(context, out, y);

@@ -15,8 +15,7 @@ void set_zero(Context& context, Span tensor) {
   set_bytes(tensor.data, 0, size_t_of(tensor.size) * element_bytes(tensor.dtype), context.stream());
 }
 
-// dx = dgrad * mask by one plan, where that is there already and its result lies as dx does. (Where dgrad is infinite or NaN, 0 times it
-// is NaN.)
+// dx = dgrad, gated by the mask, by one plan, where that is there already and its result lies as dx does.
 bool run_fused(Context& context, const ConvGeometry& g, const Route& route, const void* q, Span packed, const Gate& mask, Span dx) {
   if (mask.channels > 1) return false;
   Shape shape = route.shape;

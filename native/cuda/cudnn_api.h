@@ -96,6 +96,7 @@ enum Attribute : int {
   kOperationPointwiseX = 751,
   kOperationPointwiseB = 752,
   kOperationPointwiseY = 753,
+  kOperationPointwiseT = 758,
   kGraphHandle = 800,
   kGraphOperations = 801,
   kTensorAlignment = 900,
@@ -104,6 +105,7 @@ enum Attribute : int {
   kTensorStrides = 903,
   kTensorId = 906,
   kTensorIsVirtual = 907,
+  kTensorIsByValue = 908,
   kVariantPackIds = 1000,
   kVariantPackPointers = 1001,
   kVariantPackWorkspace = 1003,
@@ -115,9 +117,9 @@ enum Attribute : int {
   kDevicePropertiesJson = 2702,
 };
 
-enum DataType : int { kFloat = 0, kDouble = 1, kHalf = 2, kBFloat16 = 9 };
+enum DataType : int { kFloat = 0, kDouble = 1, kHalf = 2, kBFloat16 = 9, kBoolean = 11 };
 enum ConvolutionMode : int { kCrossCorrelation = 1 };
-enum PointwiseMode : int { kAdd = 0, kMul = 1, kReluForward = 100 };
+enum PointwiseMode : int { kAdd = 0, kMul = 1, kReluForward = 100, kNotEqual = 301, kSelect = 601 };
 enum HeuristicsMode : int { kModeB = 1, kModeFallback = 2, kModeA = 3 };
 enum NumericalNote : int {
   kNoteTensorCore = 0,

@@ -12,6 +12,7 @@
 #include "../failure.h"
 #include "cudnn_api.h"
 #include "engine.h"
+#include "quietly.h"
 
 namespace partialconv {
 namespace {
@@ -33,18 +34,23 @@ constexpr int kCaptureUnsupported = 900;  // cudaErrorStreamCaptureUnsupported
 // An event behind what a stream has been given, for another stream; the stream's GPU is current.
 class Mark {
  public:
-  explicit Mark(cuda::Stream stream) : event_(cuda::create_event()) { cuda::record(event_, stream); }
-  ~Mark() {
+  explicit Mark(cuda::Stream stream) : event_(cuda::create_event()) {
     try {
-      cuda::destroy_event(event_);
-    } catch (const Failure&) {
+      cuda::record(event_, stream);
+    } catch (...) {
+      destroy();
+      throw;
     }
   }
+  ~Mark() { destroy(); }
   Mark(const Mark&) = delete;
   Mark& operator=(const Mark&) = delete;
   void before(cuda::Stream stream) const { cuda::wait_on(stream, event_); }
 
  private:
+  void destroy() noexcept {
+    cuda::quietly([&] { cuda::destroy_event(event_); });
+  }
   const cuda::Event event_;
 };
 
@@ -56,10 +62,7 @@ class Pending {
   }
   ~Pending() {
     if (pinned_ != nullptr) memory_->give_back_pinned(pinned_, bytes_);
-    try {
-      if (event_ != nullptr) cuda::destroy_event(event_);
-    } catch (const std::exception&) {  // at the process's end the driver may be gone already
-    }
+    if (event_ != nullptr) cuda::quietly([&] { cuda::destroy_event(event_); });
   }
   Pending(const Pending&) = delete;
   Pending& operator=(const Pending&) = delete;

@@ -24,10 +24,10 @@ Engines::Engines(int device)
     : verify_(switched_on("PARTIALCONV_VERIFY")),
       compiler_(device, kMaxWorkspace,
                 [this](const PlanKey& key, std::optional<Plan> plan, bool tuned) { publish(key, std::move(plan), tuned); }) {
-  cudnn::check(cudnn::api().create(&handle_), "cudnnCreate");
   key_.cudnn = cudnn::api().get_version();
   key_.driver = presence().driver;
   key_.gpu = device_facts(device).name;
+  cudnn::check(cudnn::api().create(&handle_), "cudnnCreate");  // last: a constructor that throws destroys nothing
 }
 
 Engines::~Engines() {
@@ -47,9 +47,9 @@ Engines& Engines::of(Context& context) {
   }();
   const int device = context.memory().device();
   std::lock_guard lock(everyone_mutex);
-  std::unique_ptr<Engines>& engines = (*all)[device];
-  if (!engines) engines = std::make_unique<Engines>(device);
-  return *engines;
+  const auto found = all->find(device);
+  if (found != all->end()) return *found->second;
+  return *all->emplace(device, std::make_unique<Engines>(device)).first->second;
 }
 
 void Engines::wait(int device) {

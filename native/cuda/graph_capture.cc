@@ -1,7 +1,7 @@
 // Captures, and what becomes of a graph's memory.
 #include "graph_capture.h"
 
-#include "../failure.h"
+#include "quietly.h"
 
 namespace partialconv::cuda {
 
@@ -42,15 +42,10 @@ std::size_t Arena::bytes() const {
 }
 
 CapturedGraph::~CapturedGraph() {
-  try {  // at the process's end the driver may be gone already; a late error is told to whoever waits for a result
-    use_device(memory_->device());
-    synchronize(memory_->stream());
-  } catch (const Failure&) {
-  }
-  try {
-    destroy_graph(graph_);
-  } catch (const Failure&) {
-  }
+  // At the process's end the driver may be gone already; a late error is told to whoever waits for a result.
+  quietly([&] { use_device(memory_->device()); });
+  quietly([&] { synchronize(memory_->stream()); });
+  quietly([&] { destroy_graph(graph_); });
 }
 
 GraphCapture::GraphCapture(std::shared_ptr<Memory> memory) : memory_(std::move(memory)), arena_(std::make_shared<Arena>(memory_)) {
@@ -67,10 +62,7 @@ GraphCapture::GraphCapture(std::shared_ptr<Memory> memory) : memory_(std::move(m
 GraphCapture::~GraphCapture() {
   if (!open_) return;
   abandon_capture(memory_->stream());
-  try {
-    memory_->end_arena();
-  } catch (const Failure&) {
-  }
+  quietly([&] { memory_->end_arena(); });
 }
 
 std::shared_ptr<CapturedGraph> GraphCapture::finish() {
@@ -79,7 +71,7 @@ std::shared_ptr<CapturedGraph> GraphCapture::finish() {
   try {
     graph = end_capture(memory_->stream());
   } catch (...) {
-    memory_->end_arena();
+    quietly([&] { memory_->end_arena(); });
     throw;
   }
   auto captured = std::make_shared<CapturedGraph>(memory_, graph, arena_, std::move(kept_));

@@ -6,6 +6,7 @@
 
 #include "../failure.h"
 #include "graph_capture.h"
+#include "quietly.h"
 
 namespace partialconv::cuda {
 namespace {
@@ -27,23 +28,23 @@ Memory::Memory(int device) : device_(device), facts_(device_facts(device)) {
   try {
     stream_ = create_stream();
   } catch (...) {
-    destroy_pool(pool_);
+    quietly([&] { destroy_pool(pool_); });
     throw;
   }
 }
 
 Memory::~Memory() {
-  try {  // at the process's end the driver may be gone already
-    use_device(device_);
-    empty_cache();
-    synchronize(stream_);
-    for (auto& [size, blocks] : free_pinned_) {
-      for (void* data : blocks) release_pinned(data);
-    }
-    destroy_stream(stream_);
-    destroy_pool(pool_);
-  } catch (const Failure&) {
+  // At the process's end the driver may be gone already; and a late error of some work keeps nothing from being given back.
+  quietly([&] { use_device(device_); });
+  for (const auto& [size, blocks] : free_) {
+    for (void* data : blocks) quietly([&] { cuda::release(data, stream_); });
   }
+  quietly([&] { synchronize(stream_); });
+  for (const auto& [size, blocks] : free_pinned_) {
+    for (void* data : blocks) quietly([&] { release_pinned(data); });
+  }
+  quietly([&] { destroy_stream(stream_); });
+  quietly([&] { destroy_pool(pool_); });
 }
 
 void* Memory::take(std::size_t bytes) {
@@ -120,7 +121,12 @@ void Memory::end_arena() {
     std::swap(beside, beside_);
   }
   if (beside == nullptr) return;
-  synchronize(beside);  // what it gave is there for the stream from now on
+  try {
+    synchronize(beside);  // what it gave is there for the stream from now on
+  } catch (...) {
+    quietly([&] { destroy_stream(beside); });
+    throw;
+  }
   destroy_stream(beside);
 }
 
@@ -165,12 +171,16 @@ std::size_t Memory::cached() const {
   return cached_;
 }
 
+// A call that fails may have freed its block, and tell of earlier work: no block is given out or freed again.
 void Memory::empty_cache() {
   for (auto& [size, blocks] : free_) {
-    for (void* data : blocks) cuda::release(data, stream_);
-    blocks.clear();
+    while (!blocks.empty()) {
+      void* data = blocks.back();
+      blocks.pop_back();
+      cached_ -= size;
+      cuda::release(data, stream_);
+    }
   }
-  cached_ = 0;
 }
 
 }  // namespace partialconv::cuda

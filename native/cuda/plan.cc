@@ -15,6 +15,7 @@ using Dims = std::array<int64_t, 4>;
 constexpr int64_t kAlignment = 16;  // bytes, of every operand
 constexpr int64_t kFirstVirtual = 100;
 constexpr int64_t kMostConfigs = 64;
+constexpr std::size_t kTensors = kZero + 1;
 
 struct Graph {
   std::vector<Object> parts;  // tensors, descriptors and operations, in the order in which they were made
@@ -49,7 +50,7 @@ class Builder {
       Object& op = operation(kOperationBackwardData);
       op.set(kBackwardDataDy, tensor(kY, y)).set(kBackwardDataWeight, tensor(kWeight, weight)).set(kBackwardDataDx, result);
       finish(op.set(kBackwardDataConvolution, conv).set_scale(kBackwardDataAlpha, kBackwardDataBeta, s.math == Math::kFloat64));
-      if (has_tail) pointwise(kMul, result, &plane(kMask, s.tail.mask_n, s.h, s.w), tensor(kX, x));
+      if (has_tail) gate(result, kMask, Dims{s.tail.mask_n, 1, s.h, s.w}, x, tensor(kX, x));
     } else {
       Object& op = operation(kOperationBackwardFilter);
       op.set(kBackwardFilterX, tensor(kX, x)).set(kBackwardFilterDy, tensor(kY, y)).set(kBackwardFilterDw, tensor(kWeight, weight));
@@ -77,12 +78,20 @@ class Builder {
   }
 
   // The result of an operation that never reaches memory, in the accumulator's type.
-  const Object& intermediate(const Dims& dims) {
-    return tensor(kFirstVirtual + static_cast<int64_t>(graph_->parts.size()), dims, strides_of(dims, shape_.layout), compute(), true);
+  const Object& intermediate(const Dims& dims) { return intermediate(dims, compute()); }
+  const Object& intermediate(const Dims& dims, DataType type) {
+    return tensor(kFirstVirtual + static_cast<int64_t>(graph_->parts.size()), dims, strides_of(dims, shape_.layout), type, true);
   }
 
-  const Object& plane(TensorId id, int64_t samples, int64_t h, int64_t w) {
-    return tensor(id, Dims{samples, 1, h, w}, strides_of({samples, 1, h, w}, shape_.layout), kFloat, false);
+  const Object& plane(TensorId id, const Dims& dims) { return tensor(id, dims, strides_of(dims, shape_.layout), kFloat, false); }
+
+  // A float that each execution is given by value.
+  const Object& scalar(TensorId id) {
+    const Dims one{1, 1, 1, 1};
+    Object& t = add(Object(kTensor));
+    t.set(kTensorDataType, kFloat).set(kTensorDimensions, one).set(kTensorStrides, one).set(kTensorId, int64_t{id});
+    t.set(kTensorAlignment, kAlignment).set(kTensorIsVirtual, false).set(kTensorIsByValue, true);
+    return t.finalize();
   }
 
   DataType compute() const { return shape_.math == Math::kFloat64 ? kDouble : kFloat; }
@@ -103,14 +112,25 @@ class Builder {
     graph_->operations.push_back(operation.get());
   }
 
-  // The full-size operand comes first: cuDNN refuses it as the second.
-  void pointwise(PointwiseMode mode, const Object& from, const Object* with, const Object& to) {
+  // The full-size operand comes first: cuDNN refuses it as the second. where: of kSelect, where `from` is taken.
+  void pointwise(PointwiseMode mode, const Object& from, const Object* with, const Object& to, const Object* where = nullptr) {
     Object& descriptor = add(Object(kPointwise));
     descriptor.set(kPointwiseMode, mode).set(kPointwiseComputeType, kFloat).finalize();
     Object& op = operation(kOperationPointwise);
     op.set(kOperationPointwiseDescriptor, descriptor).set(kOperationPointwiseX, from).set(kOperationPointwiseY, to);
     if (with != nullptr) op.set(kOperationPointwiseB, *with);
+    if (where != nullptr) op.set(kOperationPointwiseT, *where);
     finish(op);
+  }
+
+  // plane == 0 ? 0 : from * plane; a product alone is NaN where an infinite number meets a 0. The comparison is spelled out: as a
+  // predicate, some engines round a float to an integer.
+  void gate(const Object& from, TensorId id, const Dims& plane_dims, const Dims& dims, const Object& to) {
+    const Object &values = plane(id, plane_dims), &zero = scalar(kZero), &open = intermediate(plane_dims, kBoolean);
+    pointwise(kNotEqual, values, &zero, open);
+    const Object& product = intermediate(dims);
+    pointwise(kMul, from, &values, product);
+    pointwise(kSelect, product, &zero, to, &open);
   }
 
   // The steps of the tail that there are; the last one writes y.
@@ -118,16 +138,17 @@ class Builder {
     const Tail& tail = shape_.tail;
     int steps = (tail.ratio_n != 0) + (tail.bias != 0) + (tail.updated_n != 0) + (tail.relu != 0);
     const Object* from = &result;
-    const auto step = [&](PointwiseMode mode, const Object* with) {
+    const auto step = [&](auto add_operation) {
       const Object& to = --steps == 0 ? tensor(kY, y) : intermediate(y);
-      pointwise(mode, *from, with, to);
+      add_operation(to);
       from = &to;
     };
-    const int64_t h = shape_.ho, w = shape_.wo;
-    if (tail.ratio_n != 0) step(kMul, &plane(kRatio, tail.ratio_n, h, w));
-    if (tail.bias != 0) step(kAdd, &tensor(kBias, Dims{1, shape_.o, 1, 1}));
-    if (tail.updated_n != 0) step(kMul, &plane(kUpdated, tail.updated_n, h, w));
-    if (tail.relu != 0) step(kReluForward, nullptr);
+    const auto plane_dims = [&](int64_t samples) { return Dims{samples, 1, y[2], y[3]}; };
+    const Dims bias{1, shape_.o, 1, 1};
+    if (tail.ratio_n != 0) step([&](const Object& to) { pointwise(kMul, *from, &plane(kRatio, plane_dims(tail.ratio_n)), to); });
+    if (tail.bias != 0) step([&](const Object& to) { pointwise(kAdd, *from, &tensor(kBias, bias), to); });
+    if (tail.updated_n != 0) step([&](const Object& to) { gate(*from, kUpdated, plane_dims(tail.updated_n), y, to); });
+    if (tail.relu != 0) step([&](const Object& to) { pointwise(kReluForward, *from, nullptr, to); });
   }
 
   const Target& target_;
@@ -234,12 +255,18 @@ Plan Plan::restore(const Target& target, const std::string& json) {
 }
 
 void Plan::execute(Handle handle, std::span<const Binding> bindings, void* workspace) const {
-  std::array<int64_t, 8> ids;
-  std::array<void*, 8> pointers;
-  for (std::size_t i = 0; i < bindings.size(); ++i) ids[i] = bindings[i].id, pointers[i] = bindings[i].data;
+  alignas(kAlignment) static float zero = 0;
+  std::array<int64_t, kTensors> ids;
+  std::array<void*, kTensors> pointers;
+  std::size_t count = 0;
+  const auto bind = [&](TensorId id, void* data) { ids[count] = id, pointers[count++] = data; };
+  for (const Binding& binding : bindings) {
+    bind(binding.id, binding.data);
+    if (binding.id == kUpdated || binding.id == kMask) bind(kZero, &zero);
+  }
   Object pack(kVariantPack);
-  pack.set(kVariantPackIds, std::span<const int64_t>(ids.data(), bindings.size()));
-  pack.set(kVariantPackPointers, std::span<void* const>(pointers.data(), bindings.size()));
+  pack.set(kVariantPackIds, std::span<const int64_t>(ids.data(), count));
+  pack.set(kVariantPackPointers, std::span<void* const>(pointers.data(), count));
   pack.set(kVariantPackWorkspace, workspace).finalize();
   check(api().execute(handle, plan_.get(), pack.get()), "cudnnBackendExecute");
 }

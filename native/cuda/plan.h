@@ -15,8 +15,8 @@
 
 namespace partialconv::cuda {
 
-// The tensors of a plan by name. x and y stand for dx and dy in the backward passes, weight for dw.
-enum TensorId : int64_t { kX = 1, kWeight, kY, kRatio, kBias, kUpdated, kMask };
+// The tensors of a plan by name. x and y stand for dx and dy in the backward passes, weight for dw. kZero: a number; execute() has it.
+enum TensorId : int64_t { kX = 1, kWeight, kY, kRatio, kBias, kUpdated, kMask, kZero };
 
 struct Binding {
   TensorId id;

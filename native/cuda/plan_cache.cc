@@ -13,8 +13,15 @@
 namespace partialconv::cuda {
 namespace fs = std::filesystem;
 
+namespace {
+
+// Of the graphs that plan.cc builds for a shape: another one where they compute something else, so that older files are of no use.
+constexpr const char* kGraphs = " graphs 2";
+
+}  // namespace
+
 std::string PlanKey::text() const {
-  return shape.text() + " cudnn " + std::to_string(cudnn) + " driver " + std::to_string(driver) + " gpu " + gpu;
+  return shape.text() + " cudnn " + std::to_string(cudnn) + " driver " + std::to_string(driver) + " gpu " + gpu + kGraphs;
 }
 
 std::string PlanStore::default_folder() {

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "conv_images.h"
+#include "quietly.h"
 
 namespace partialconv::cuda {
 namespace {
@@ -16,7 +17,9 @@ constexpr int kRounds = 3, kRuns = 5;
 class Timer {
  public:
   Timer() : event_(create_timer()) {}
-  ~Timer() { destroy_event(event_); }
+  ~Timer() {
+    quietly([&] { destroy_event(event_); });
+  }
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
   Event event() const { return event_; }

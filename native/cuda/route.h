@@ -21,7 +21,8 @@ enum class Math : int64_t { kFloat32, kTf32, kFloat64, kFloat16, kBFloat16 };
 // Of x, weight and y: kNchw keeps our tensors' order; kNhwc has channels innermost (weight [o, kh, kw, c]).
 enum class Layout : int64_t { kNchw, kNhwc };
 
-// What follows the convolution in the same kernel. Forward: (conv * ratio + bias) * updated; backward_input: conv * mask.
+// What follows the convolution in the same kernel. Forward: (conv * ratio + bias) * updated; backward_input: conv * mask. Where updated
+// or mask is 0 the result is 0, even if the convolution is infinite or NaN.
 // Operands of samples 1 are shared by the batch; 0: absent. All but bias are [samples, 1, h, w] in float.
 struct Tail {
   int64_t ratio_n = 0, updated_n = 0, mask_n = 0;

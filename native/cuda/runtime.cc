@@ -84,7 +84,9 @@ Pool create_pool(int device) {
   cudaMemPool_t pool;
   check(cudaMemPoolCreate(&pool, &properties), "cudaMemPoolCreate");
   uint64_t keep = std::numeric_limits<uint64_t>::max();
-  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "cudaMemPoolSetAttribute");
+  const cudaError_t status = cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep);
+  if (status != cudaSuccess) cudaMemPoolDestroy(pool);
+  check(status, "cudaMemPoolSetAttribute");
   return pool;
 }
 

@@ -19,6 +19,11 @@ struct Sum {
 
   HOST_DEVICE void add(double term) { value += term, scale += term < 0 ? -term : term; }
   HOST_DEVICE void multiply(double factor) { value *= factor, scale *= factor < 0 ? -factor : factor; }
+  // What is under a 0 is not looked at.
+  HOST_DEVICE void gate(double open) {
+    if (open == 0) value = scale = 0;
+    else multiply(open);
+  }
 };
 
 template <class T>
@@ -77,7 +82,7 @@ struct PlanError {
     }
     sum.multiply(plane_at(ratio, s.tail.ratio_n, n, area, cell));
     if (bias != nullptr) sum.add(load(bias[o]));
-    sum.multiply(plane_at(updated, s.tail.updated_n, n, area, cell));
+    sum.gate(plane_at(updated, s.tail.updated_n, n, area, cell));
     if (s.tail.relu != 0 && sum.value < 0) sum.value = 0;
     return error(y_at(n, o, i, j), sum);
   }
@@ -96,7 +101,7 @@ struct PlanError {
         }
       }
     }
-    sum.multiply(plane_at(mask, s.tail.mask_n, n, s.h * s.w, h * s.w + w));
+    sum.gate(plane_at(mask, s.tail.mask_n, n, s.h * s.w, h * s.w + w));
     return error(load(x[at(s.c, s.h, s.w, n, c, h, w)]), sum);
   }
 

@@ -1,6 +1,7 @@
 // One step of an optimizer on one tensor, in one pass, in PyTorch's order of operations, and what goes before it: unscaled gradients and
 // their norm. Arithmetic on 16-bit floats is in float.
 #include <cmath>
+#include <type_traits>
 
 #include "../device.h"
 #include "../dtype.h"
@@ -11,11 +12,20 @@
 namespace partialconv {
 namespace {
 
+// f of a choice: of a constant on the CPU, whose loops are vectorised for one answer; of a bool on a GPU, where a thread that asks loses
+// nothing, and each kernel less is seconds of compilation for every architecture.
+template <class F>
+void choose(bool on, F f) {
+  if constexpr (!kHostMemory) f(on);
+  else if (on) f(std::true_type{});
+  else f(std::false_type{});
+}
+
 // What SGD does with its velocity: none, the first step that fills it, or a later one.
 enum class Velocity { kNone, kFirst, kLater };
 
 // g = grad + weight_decay p;  b = momentum b + (1 - dampening) g, at first g;  p -= lr (nesterov ? g + momentum b : b)
-template <class T, Velocity kVelocity, bool kNesterov, bool kDecays>
+template <class T, Velocity kVelocity, class Nesterov, class Decays>
 struct SgdKernel {
   using C = Compute<T>;
   Parameter<T> param;
@@ -23,6 +33,8 @@ struct SgdKernel {
   C* buffer;
   int64_t size;
   C negative_lr, momentum, share, weight_decay;  // share: 1 - dampening
+  Nesterov nesterov;
+  Decays decays;
 
   bool state_aligned() const { return aligned<kStepLanes<T>>(buffer); }
   template <class F>
@@ -34,11 +46,11 @@ struct SgdKernel {
   HOST_DEVICE void step(Range range) const {
     for (int64_t i = range.begin; i < range.end; ++i) {
       const C p = param.template get<kMaster>(i), plain = grad.template get<kWide>(i);
-      C g = kDecays ? fused(weight_decay, p, plain) : plain;
+      C g = decays ? fused(weight_decay, p, plain) : plain;
       if constexpr (kVelocity != Velocity::kNone) {
         const C b = kVelocity == Velocity::kFirst ? g : fused(share, g, momentum * buffer[i]);
         buffer[i] = b;
-        g = kNesterov ? fused(momentum, b, g) : b;
+        g = nesterov ? fused(momentum, b, g) : b;
       }
       param.template set<kMaster>(i, fused(negative_lr, g, p));
     }
@@ -47,7 +59,7 @@ struct SgdKernel {
 
 // m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2;  p -= lr / c1 * m / (sqrt(v) / sqrt(c2) + eps), c = 1 - beta^step.
 // Weight decay is added to the gradient (Adam) or shrinks p first (AdamW). AMSGrad takes the largest v so far.
-template <class T, bool kLargest, bool kDecays>
+template <class T, bool kLargest, class Decays>
 struct AdamKernel {
   using C = Compute<T>;
   Parameter<T> param;
@@ -61,6 +73,7 @@ struct AdamKernel {
   C share1;                    // 1 - beta1
   C beta2, share2;             // share2: 1 - beta2
   C negative_step, root, eps;  // root: sqrt(c2)
+  Decays decays;
 
   bool state_aligned() const { return aligned<kStepLanes<T>>(mean, square, largest); }
   template <class F>
@@ -72,7 +85,7 @@ struct AdamKernel {
   HOST_DEVICE void step(Range range) const {
     for (int64_t i = range.begin; i < range.end; ++i) {
       const C p = keep * param.template get<kMaster>(i), plain = grad.template get<kWide>(i);
-      const C g = kDecays ? fused(weight_decay, p, plain) : plain;
+      const C g = decays ? fused(weight_decay, p, plain) : plain;
       const C m = lerp(mean[i], g);
       C v = fused(share2 * g, g, beta2 * square[i]);
       mean[i] = m;
@@ -166,24 +179,22 @@ struct SumSquares {
 }  // namespace
 
 void sgd_step(Context& context, const SgdOptions& o, Span param, Span grad, Span master, Span buffer) {
-  const auto run = [&]<Velocity kVelocity, bool kNesterov, bool kDecays> {
+  const auto run = [&]<Velocity kVelocity>(auto nesterov, auto decays) {
     each_float(param.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
       using C = Compute<T>;
-      run_step<T>(context,
-                  SgdKernel<T, kVelocity, kNesterov, kDecays>{Parameter<T>(param, master), Gradient<T>(grad, param), buffer.as<C>(),
-                                                              param.size, C(-o.lr), C(o.momentum), C(1 - o.dampening), C(o.weight_decay)});
+      run_step<T>(context, SgdKernel<T, kVelocity, decltype(nesterov), decltype(decays)>{
+                               Parameter<T>(param, master), Gradient<T>(grad, param), buffer.as<C>(), param.size, C(-o.lr), C(o.momentum),
+                               C(1 - o.dampening), C(o.weight_decay), nesterov, decays});
     });
   };
-  const auto with_decay = [&]<Velocity kVelocity, bool kNesterov> {
-    if (o.weight_decay != 0) run.template operator()<kVelocity, kNesterov, true>();
-    else run.template operator()<kVelocity, kNesterov, false>();
-  };
   const auto with_velocity = [&]<Velocity kVelocity> {
-    if (o.nesterov != 0) with_decay.template operator()<kVelocity, true>();
-    else with_decay.template operator()<kVelocity, false>();
+    choose(o.weight_decay != 0, [&](auto decays) {
+      if constexpr (kVelocity == Velocity::kNone) run.template operator()<kVelocity>(std::false_type{}, decays);
+      else choose(o.nesterov != 0, [&](auto nesterov) { run.template operator()<kVelocity>(nesterov, decays); });
+    });
   };
-  if (!buffer) with_decay.template operator()<Velocity::kNone, false>();
+  if (!buffer) with_velocity.template operator()<Velocity::kNone>();
   else if (o.first != 0) with_velocity.template operator()<Velocity::kFirst>();
   else with_velocity.template operator()<Velocity::kLater>();
 }
@@ -192,18 +203,20 @@ void adam_step(Context& context, const AdamOptions& o, Span param, Span grad, Sp
   const double step_size = o.lr / (1 - std::pow(o.beta1, o.step));
   const double root = std::sqrt(1 - std::pow(o.beta2, o.step));
   const double keep = o.decoupled != 0 ? 1 - o.lr * o.weight_decay : 1;
-  const auto run = [&]<bool kLargest, bool kDecays> {
+  const auto run = [&]<bool kLargest>(auto decays) {
     each_float(param.dtype, [&](auto tag) {
       using T = typename decltype(tag)::type;
       using C = Compute<T>;
-      run_step<T>(context, AdamKernel<T, kLargest, kDecays>{Parameter<T>(param, master), Gradient<T>(grad, param), mean.as<C>(),
-                                                            square.as<C>(), largest.as<C>(), param.size, C(keep), C(o.weight_decay),
-                                                            C(1 - o.beta1), C(o.beta2), C(1 - o.beta2), C(-step_size), C(root), C(o.eps)});
+      run_step<T>(context, AdamKernel<T, kLargest, decltype(decays)>{Parameter<T>(param, master), Gradient<T>(grad, param), mean.as<C>(),
+                                                                     square.as<C>(), largest.as<C>(), param.size, C(keep),
+                                                                     C(o.weight_decay), C(1 - o.beta1), C(o.beta2), C(1 - o.beta2),
+                                                                     C(-step_size), C(root), C(o.eps), decays});
     });
   };
-  const bool decays = o.decoupled == 0 && o.weight_decay != 0;
-  if (largest) decays ? run.template operator()<true, true>() : run.template operator()<true, false>();
-  else decays ? run.template operator()<false, true>() : run.template operator()<false, false>();
+  choose(o.decoupled == 0 && o.weight_decay != 0, [&](auto decays) {
+    if (largest) run.template operator()<true>(decays);
+    else run.template operator()<false>(decays);
+  });
 }
 
 void unscale(Context& context, double factor, Span x, Span y, Span found) {

@@ -33,6 +33,10 @@ describe('CUDA backend', function () {
     runTest(join(cmakeFolder, 'failures_test'));
   });
 
+  it('every call of the runtime and of cuDNN, failing in turn: its name is told, all goes on, nothing is left', () => {
+    runTest(join(cmakeFolder, 'every_call_test'));
+  });
+
   it('vectors: every length, alignment and dtype gives the bits of single elements, and as many threads as it should', () => {
     runTest(join(cmakeFolder, 'vectors_test'));
   });

@@ -75,6 +75,42 @@ describeOnFake("failures on 'cuda'", () => {
     expect((await layer.forwardAsync(x, mask)).shape).to.deep.equal([1, 2, 7]);
   });
 
+  it('whichever call fails in forward, backward, compile and reads: a BackendError, and then the same results', async () => {
+    const net = new api.MaskedSequential(...[0, 1].map(() => new api.PartialConv1d(16, 16, 3, { padding: 1, device: 'cuda' })));
+    const [values, mask] = [api.randn([2, 16, 40]), api.ones([2, 1, 40], { dtype: 'bool', device: 'cuda' })];
+    const work = async () => {
+      const x = values.to('cuda');
+      x.requiresGrad = true;
+      const read = api.tidy(() => {
+        const [y] = net.forward(x, mask) as [api.Tensor, api.Tensor];
+        y.sum().backward();
+        using compiled = net.compile([2, 16, 40], { mask: [2, 1, 40] });
+        const [again] = compiled.forward(x, mask) as [api.Tensor, api.Tensor];
+        return [...again.readSync(), ...(x.grad as api.Tensor).readSync()];
+      });
+      const grads = await Promise.all(net.parameters().map((p) => (p.grad as api.Tensor).read()));
+      net.zeroGrad();
+      return [...read, ...grads.flatMap((g) => [...g])];
+    };
+    const expected = await work();
+    let failed = 0;
+    for (let n = 1; ; n++) {
+      fake.set('failCall', n);
+      const error = await work().catch((e: unknown) => e);
+      const reached = fake.get('failCall') === 0;
+      fake.set('failCall', 0);
+      if (!reached) break;
+      if (!Array.isArray(error)) {
+        expect(error, `call ${n}`).to.be.instanceOf(api.BackendError);
+        failed++;
+      }
+      net.zeroGrad();
+      if (n % 10 === 0) expect(await work(), `after call ${n} failed`).to.deep.equal(expected);
+    }
+    expect(failed).to.be.above(100);
+    expect(await work()).to.deep.equal(expected);
+  });
+
   it('workers have streams of their own; a process ends while work is queued', () => {
     const program = `
       const { Worker, isMainThread, parentPort } = require('node:worker_threads');

@@ -25,6 +25,7 @@ type Name =
   | 'waits'
   | 'lastEngine'
   | 'refuseFused'
+  | 'failCall'
   | 'failLaunch'
   | 'noCode'
   | 'failExecute'
@@ -81,7 +82,7 @@ export function needsFakeCuda(): void {
     useCudaAddon(fakePath);
   });
   afterEach(() => {
-    for (const name of ['failLaunch', 'noCode', 'failExecute', 'failGraph', 'failLate'] as const) fake.set(name, 0);
+    for (const name of ['failCall', 'failLaunch', 'noCode', 'failExecute', 'failGraph', 'failLate'] as const) fake.set(name, 0);
   });
   after(() => {
     useCudaAddon(null);

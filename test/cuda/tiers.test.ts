@@ -1,4 +1,5 @@
-// Two tiers of plans on 'cuda': the plain one at once, the fused one from a thread of its own, with the same numbers and one kernel less.
+// Two tiers of plans on 'cuda', long as each is tested in both: the plain one at once, the fused one from a thread of its own, with the
+// same numbers, infinite ones too, and one kernel less.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -202,6 +203,55 @@ describe('tiers of plans', () => {
       const tolerance = { float32: onGpu ? 5e-3 : 1e-4, float16: 2e-2, bfloat16: 1e-1 }[dtype];
       for (const [k, values] of expected.entries()) expectNear(grads[k] ?? [], values, tolerance, String(k));
     });
+  }
+
+  for (const dtype of ['float32', 'float16', 'bfloat16'] as const) {
+    for (const [what, value] of Object.entries({ NaN: Number.NaN, infinity: Number.POSITIVE_INFINITY })) {
+      it(`${what} where no cell is valid is 0 in both tiers, in ${dtype}`, async () => {
+        const layer = new api.PartialConv1d(24, 20, 3, { padding: 1 });
+        layer.weight.data.fill(value, 3 * 72 + 7, 3 * 72 + 8);
+        layer.to(dtype);
+        const x = fine([2, 24, 69], dtype);
+        const mask = toTensor({ shape: [69], data: Float64Array.from({ length: 69 }, (_, i) => (i > 20 && i < 40 ? 0 : 1)) }, 'bool');
+        const expected = toValues(noGrad(() => layer.forward(x, mask)) as Tensor).data;
+        expect([...expected.slice(3 * 69 + 22, 3 * 69 + 39)], 'empty windows').to.deep.equal(new Array(17).fill(0));
+        expect(expected.slice(3 * 69, 4 * 69).every(Number.isFinite)).to.equal(false);
+        const [there, maskThere] = [x.to('cuda'), mask.to('cuda')];
+        layer.to('cuda');
+        const run = () => toValues(noGrad(() => layer.forward(there, maskThere)) as Tensor).data;
+        const plain = run();
+        await untilFused(run, 1);
+        for (const [tier, values] of Object.entries({ plain, fused: run() })) expectNear(values, expected, CHAIN_TOLERANCE[dtype], tier);
+      });
+
+      it(`a gradient of ${what} under a hole is 0 in both tiers, in ${dtype}`, async () => {
+        // Of length 1, so that the gradient at a cell of x is that at the same cell of the masked input.
+        const first = new api.Conv1d(24, 24, 1, { bias: false }).to(dtype);
+        const second = new api.PartialConv1d(24, 24, 5, { padding: 2 }).to(dtype);
+        const mask = toTensor({ shape: [69], data: Float64Array.from({ length: 69 }, (_, i) => (i === 40 || i === 42 ? 0 : 1)) }, 'bool');
+        const wide = fine([2, 24, 69], 'float32', 9);
+        wide.data.fill(value, 41, 42);
+        const dy = wide.to(dtype);
+        const backward = (device: 'cpu' | 'cuda') => {
+          const x = fine([2, 24, 69], dtype).to(device);
+          x.requiresGrad = true;
+          const y = second.to(device).forward(first.to(device).forward(x), mask.to(device)) as Tensor;
+          const before = fusedRuns();
+          y.backward(dy.to(device));
+          return { grad: toValues(x.grad as Tensor).data, fused: fusedRuns() - before };
+        };
+        const { grad: expected } = backward('cpu');
+        expect([expected[40], Number.isFinite(expected[41]), expected[42]]).to.deep.equal([0, false, 0]);
+        let { grad, fused } = backward('cuda');
+        expectNear(grad, expected, CHAIN_TOLERANCE[dtype], 'plain');
+        for (let i = 0; i < (onGpu ? 30 : 300) && fused < 1; i++) {
+          await setTimeout(onGpu ? 100 : 2);
+          ({ grad, fused } = backward('cuda'));
+        }
+        if (!onGpu) expect(fused).to.equal(1);
+        expectNear(grad, expected, CHAIN_TOLERANCE[dtype], 'fused');
+      });
+    }
   }
 
   itOnFake('setAutotune takes the fastest engine, with the same numbers', async () => {

@@ -12,6 +12,7 @@
 
 #include "fake.h"
 #include "graph.h"
+#include "machine.h"
 
 int64_t& fake::last_engine() {
   static thread_local int64_t engine = -1;
@@ -44,16 +45,20 @@ std::size_t bytes_of(AttributeType type) {
 }
 
 Status create_descriptor(DescriptorType type, Descriptor* descriptor) {
+  if (fake::call_fails()) return kExecutionFailed;
+  ++fake::descriptors;
   *descriptor = new Held(std::make_shared<Node>(Node{type, {}, {}, nullptr, 0}));
   return kSuccess;
 }
 
 Status destroy_descriptor(Descriptor descriptor) {
   delete static_cast<Held*>(descriptor);
+  --fake::descriptors;
   return kSuccess;
 }
 
 Status set_attribute(Descriptor descriptor, Attribute attribute, AttributeType type, int64_t count, const void* values) {
+  if (fake::call_fails()) return kExecutionFailed;
   Node& node = *held(descriptor);
   if (type == kTypeDescriptor) {
     auto& list = node.nodes[attribute];
@@ -86,6 +91,7 @@ std::pair<std::shared_ptr<const Node>, int64_t> restored(const std::vector<char>
 }
 
 Status finalize(Descriptor descriptor) {
+  if (fake::call_fails()) return kExecutionFailed;
   Node& node = *held(descriptor);
   if (node.type == kExecutionPlan && !node.all<char>(kPlanJson).empty()) {
     fake::count_plan(true);
@@ -114,6 +120,7 @@ void offer(const Node& heuristics, std::span<const Descriptor> configs) {
 }
 
 Status get_attribute(Descriptor descriptor, Attribute attribute, AttributeType, int64_t room, int64_t* count, void* values) {
+  if (fake::call_fails()) return kExecutionFailed;
   const Node& node = *held(descriptor);
   if (attribute == kPlanJson) {
     const std::string text = room == 0 ? "" : serialize(node);
@@ -134,6 +141,7 @@ Stream& stream_of(Handle handle) { return *reinterpret_cast<Stream*>(handle); }
 Status execute(Handle handle, Descriptor plan, Descriptor variant_pack) {
   fake::State& s = fake::state();
   ++s.executions;
+  if (fake::call_fails()) return kExecutionFailed;
   if (s.fail_execute > 0 && --s.fail_execute == 0) return kExecutionFailed;
   const Node& pack = *held(variant_pack);
   const std::vector<int64_t> ids = pack.all<int64_t>(kVariantPackIds);
@@ -145,13 +153,14 @@ Status execute(Handle handle, Descriptor plan, Descriptor variant_pack) {
   }
   const auto graph = held(plan)->graph;
   if (!fake::bound(*graph, memory)) return kBadParameter;
+  const auto numbers = fake::numbers_by_value(*graph, memory);
   const bool fused = graph->nodes.at(kGraphOperations).size() > 1;
   if (fused) ++s.fused;
   const int64_t engine = held(plan)->engine;
   fake::last_engine() = engine;
   const bool wrong = (s.wrong_engines >> engine & 1) != 0;
   const int64_t time = (fused ? s.fused_time : s.plain_time) / (engine == s.fast_engine ? 10 : 1);
-  fake::enqueue(stream_of(handle), [=] {
+  fake::enqueue(stream_of(handle), [=, kept = numbers] {
     fake::run(*graph, memory);
     if (wrong) fake::spoil(*graph, memory);
     fake::pass(time);
@@ -165,6 +174,7 @@ Api table() {
   api.get_error_string = [](Status) { return "a status of the fake"; };
   api.get_last_error_string = [](char* message, std::size_t) { *message = '\0'; };
   api.create = [](Handle* handle) {
+    if (fake::call_fails()) return kExecutionFailed;
     *handle = reinterpret_cast<Handle>(new Stream(nullptr));
     return kSuccess;
   };
@@ -173,6 +183,7 @@ Api table() {
     return kSuccess;
   };
   api.set_stream = [](Handle handle, Stream stream) {
+    if (fake::call_fails()) return kExecutionFailed;
     stream_of(handle) = stream;
     return kSuccess;
   };

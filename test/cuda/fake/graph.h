@@ -48,7 +48,7 @@ struct Node {
 using Memory = std::map<int64_t, void*>;                       // operands by id
 using Intermediates = std::map<int64_t, std::vector<double>>;  // virtual tensors, dense
 
-// A tensor in memory, or an intermediate; a dimension of 1 is broadcast.
+// A tensor in memory, a number that was given by value, or an intermediate; a dimension of 1 is broadcast.
 struct Tensor {
   std::vector<int64_t> dims, strides;
   int type;
@@ -181,9 +181,17 @@ inline void pointwise(const Node& op, const Memory& memory, Intermediates& inter
   Tensor x(*op.node(kOperationPointwiseX), memory, intermediates), y(*op.node(kOperationPointwiseY), memory, intermediates);
   const Node* second = op.node(kOperationPointwiseB);
   Tensor b(second != nullptr ? *second : *op.node(kOperationPointwiseX), memory, intermediates);
+  const Node* third = op.node(kOperationPointwiseT);
+  Tensor where(third != nullptr ? *third : *op.node(kOperationPointwiseX), memory, intermediates);
   each_position(y.dims, [&](const auto& at) {
     const double value = x.get(at);
-    y.put(at, mode == kMul ? value * b.get(at) : mode == kAdd ? value + b.get(at) : value > 0 ? value : 0);
+    switch (mode) {
+      case kMul: return y.put(at, value * b.get(at));
+      case kAdd: return y.put(at, value + b.get(at));
+      case kNotEqual: return y.put(at, value != b.get(at) ? 1 : 0);
+      case kSelect: return y.put(at, where.get(at) != 0 ? value : b.get(at));
+      default: return y.put(at, value > 0 ? value : 0);
+    }
   });
 }
 
@@ -219,16 +227,33 @@ inline void spoil(const Node& graph, const Memory& memory) {
   to.put(at, to.get(at) + 1);
 }
 
-// Whether a tensor of an operation is virtual or has an operand.
-inline bool bound(const Node& graph, const Memory& memory) {
+// f(tensor, id) for what the operations of a graph read and write outside of it.
+template <class F>
+void each_operand(const Node& graph, F f) {
   for (const auto& op : graph.nodes.at(kGraphOperations)) {
     for (const auto& [attribute, nodes] : op->nodes) {
       const Node& tensor = *nodes.front();
-      const bool needed = tensor.type == kTensor && tensor.one<unsigned char>(kTensorIsVirtual) == 0;
-      if (needed && memory.count(tensor.one<int64_t>(kTensorId)) == 0) return false;
+      if (tensor.type == kTensor && tensor.one<unsigned char>(kTensorIsVirtual) == 0) f(tensor, tensor.one<int64_t>(kTensorId));
     }
   }
-  return true;
+}
+
+inline bool bound(const Node& graph, const Memory& memory) {
+  bool all = true;
+  each_operand(graph, [&](const Node&, int64_t id) { all = all && memory.count(id) != 0; });
+  return all;
+}
+
+// The numbers that are given by value, as they are now: the caller's may be gone when the work runs. memory refers to the copies, which
+// live as long as what is returned.
+inline std::shared_ptr<const std::map<int64_t, float>> numbers_by_value(const Node& graph, Memory& memory) {
+  const auto numbers = std::make_shared<std::map<int64_t, float>>();
+  each_operand(graph, [&](const Node& tensor, int64_t id) {
+    if (tensor.one<unsigned char>(kTensorIsByValue) == 0 || numbers->count(id) != 0) return;
+    float& number = (*numbers)[id] = *static_cast<const float*>(memory.at(id));
+    memory[id] = &number;
+  });
+  return numbers;
 }
 
 }  // namespace fake

@@ -27,6 +27,7 @@ using fake::mutex;
 void begin_capture(Stream stream) {
   const std::lock_guard lock(mutex);
   fake::refuse_in_capture(stream, "cudaStreamBeginCapture");
+  fake::may_fail("cudaStreamBeginCapture");
   stream->captured = std::make_shared<Work>();
   stream->invalid = false;
   fake::capturing = stream;
@@ -38,6 +39,7 @@ Graph end_capture(Stream stream) {
   stream->captured = nullptr;
   fake::capturing = nullptr;
   if (work == nullptr || stream->invalid) throw Failure("cudaStreamEndCapture", fake::kCaptureInvalidated, "the capture is invalid");
+  fake::may_fail("cudaGraphInstantiate");
   fake::State& s = fake::state();
   if (s.fail_graph > 0 && --s.fail_graph == 0) throw Failure("cudaGraphInstantiate", 2, "the fake says so");
   ++s.graphs;
@@ -53,6 +55,7 @@ void abandon_capture(Stream stream) noexcept {
 void launch(Graph graph, Stream stream) {
   const std::lock_guard lock(mutex);
   fake::refuse_in_capture(stream, "cudaGraphLaunch");
+  fake::may_fail("cudaGraphLaunch");
   fake::State& s = fake::state();
   if (s.fail_graph > 0 && --s.fail_graph == 0) throw Failure("cudaGraphLaunch", 719, "the fake says so");
   if (graph->device != stream->device) throw Failure("cudaGraphLaunch", fake::kInvalidHandle, "a graph of another GPU");
@@ -66,6 +69,7 @@ void destroy_graph(Graph graph) {
   const std::lock_guard lock(mutex);
   --fake::state().graphs;
   delete graph;
+  fake::may_fail("cudaGraphExecDestroy");
 }
 
 }  // namespace partialconv::cuda

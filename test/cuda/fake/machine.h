@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <deque>
 #include <functional>
@@ -94,5 +95,13 @@ struct Access {
 };
 
 void refuse_in_capture(CUstream_st* captured, const char* call);
+
+// The n-th call from now on of those that can fail does (0: none), of CUDA's runtime or of cuDNN.
+extern int64_t fail_call;
+bool call_fails();
+void may_fail(const char* call);  // throws Failure
+
+// What calls made and none has destroyed yet: pools, streams, events and pinned memory; cuDNN's descriptors.
+extern std::atomic<int64_t> made, descriptors;
 
 }  // namespace fake

@@ -2,6 +2,7 @@
 #include "addon/addon.h"
 
 #include "fake.h"
+#include "machine.h"
 
 namespace {
 
@@ -28,6 +29,7 @@ int64_t* field(const std::string& name) {
       {"graphLaunches", &s.graph_launches},
       {"waits", &fake::waits()},
       {"lastEngine", &fake::last_engine()},
+      {"failCall", &fake::fail_call},
       {"failLaunch", &s.fail_launch},
       {"noCode", &s.no_code},
       {"failExecute", &s.fail_execute},

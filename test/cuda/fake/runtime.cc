@@ -19,6 +19,8 @@ namespace fake {
 
 std::recursive_mutex mutex;
 thread_local CUstream_st* capturing = nullptr;
+int64_t fail_call = 0;
+std::atomic<int64_t> made{0}, descriptors{0};
 
 namespace {
 
@@ -68,6 +70,15 @@ State& state() {
   return all;
 }
 
+bool call_fails() {
+  const std::lock_guard lock(mutex);
+  return fail_call > 0 && --fail_call == 0;
+}
+
+void may_fail(const char* call) {
+  if (call_fails()) throw partialconv::Failure(call, 999, "the fake says so");
+}
+
 int64_t& waits() {
   static thread_local int64_t count = 0;
   return count;
@@ -82,6 +93,7 @@ int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* ke
     s.threads += n;
     ++by_kernel[kernel];
   }
+  if (call_fails()) return 719;
   if (s.fail_launch > 0 && --s.fail_launch == 0) return s.no_code != 0 ? partialconv::cuda::kNoKernelImage : 719;
   // A thread for each element, as far as four waves of resident blocks have them; no block without work.
   const int64_t needed = (n + partialconv::cuda::kBlockSize - 1) / partialconv::cuda::kBlockSize;
@@ -149,15 +161,26 @@ const Presence& presence() {
   return found;
 }
 
-DeviceFacts device_facts(int) { return {"fake", 9, 0, fake::kMultiprocessors, static_cast<std::size_t>(fake::state().memory)}; }
-void use_device(int device) { fake::current = device; }
-std::size_t free_memory() { return static_cast<std::size_t>(fake::state().memory - fake::state().used); }
+DeviceFacts device_facts(int) {
+  fake::may_fail("cudaGetDeviceProperties");
+  return {"fake", 9, 0, fake::kMultiprocessors, static_cast<std::size_t>(fake::state().memory)};
+}
+void use_device(int device) {
+  fake::may_fail("cudaSetDevice");
+  fake::current = device;
+}
+std::size_t free_memory() {
+  fake::may_fail("cudaMemGetInfo");
+  return static_cast<std::size_t>(fake::state().memory - fake::state().used);
+}
 
 Stream create_stream() {
+  fake::may_fail("cudaStreamCreateWithFlags");
   const auto stream = std::make_shared<CUstream_st>();
   stream->device = fake::current;
   const std::lock_guard lock(mutex);
   fake::streams[stream.get()] = stream;
+  ++fake::made;
   return stream.get();
 }
 
@@ -165,11 +188,14 @@ void destroy_stream(Stream stream) {
   const std::lock_guard lock(mutex);
   fake::run_until(*stream, stream->given);
   fake::streams.erase(stream);
+  --fake::made;
+  fake::may_fail("cudaStreamDestroy");
 }
 
 void synchronize(Stream stream) {
   const std::lock_guard lock(mutex);
   fake::refuse_in_capture(stream, "cudaStreamSynchronize");
+  fake::may_fail("cudaStreamSynchronize");
   ++fake::waits();
   fake::run_until(*stream, stream->given);
   fake::report(*stream, "cudaStreamSynchronize");
@@ -177,14 +203,22 @@ void synchronize(Stream stream) {
 
 // The address of a pool tells its GPU.
 char pools[8];
-Pool create_pool(int device) { return reinterpret_cast<Pool>(pools + device); }
-void destroy_pool(Pool) {}
-void trim_pool(Pool) {}
+Pool create_pool(int device) {
+  fake::may_fail("cudaMemPoolCreate");
+  ++fake::made;
+  return reinterpret_cast<Pool>(pools + device);
+}
+void destroy_pool(Pool) {
+  --fake::made;
+  fake::may_fail("cudaMemPoolDestroy");
+}
+void trim_pool(Pool) { fake::may_fail("cudaMemPoolTrimTo"); }
 
 // CUDA would make a memory node of an allocation on the captured stream; none of ours may become one.
 void* allocate(Pool pool, std::size_t bytes, Stream stream) {
   const std::lock_guard lock(mutex);
   fake::refuse_in_capture(stream, "cudaMallocFromPoolAsync");
+  fake::may_fail("cudaMallocFromPoolAsync");
   fake::State& s = fake::state();
   ++s.allocations;
   if (s.used + static_cast<int64_t>(bytes) > s.memory) return nullptr;
@@ -208,10 +242,12 @@ void release(void* data, Stream stream) {
     std::memset(data, 0xff, std::min(size, fake::kPoisoned));
     arena.free[size].push_back(data);
   });
+  fake::may_fail("cudaFreeAsync");  // as one does that tells of earlier work
 }
 
 void copy_to_device(void* to, const void* host, std::size_t bytes, Stream stream) {
   fake::refuse_in_capture(stream, "cudaMemcpyAsync");
+  fake::may_fail("cudaMemcpyAsync");
   const auto* from = static_cast<const unsigned char*>(host);
   ++fake::state().uploads;
   fake::enqueue(stream, [to, copy = std::vector<unsigned char>(from, from + bytes)] {
@@ -222,6 +258,7 @@ void copy_to_device(void* to, const void* host, std::size_t bytes, Stream stream
 void copy_to_host(void* host, const void* from, std::size_t bytes, Stream stream) {
   const std::lock_guard lock(mutex);
   fake::refuse_in_capture(stream, "cudaMemcpyAsync");
+  fake::may_fail("cudaMemcpyAsync");
   ++fake::state().downloads;
   synchronize(stream);
   const fake::Access access;
@@ -229,6 +266,7 @@ void copy_to_host(void* host, const void* from, std::size_t bytes, Stream stream
 }
 
 void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream) {
+  fake::may_fail("cudaMemcpyAsync");
   fake::enqueue(stream, [=] { std::memmove(to, from, bytes); });
 }
 
@@ -246,29 +284,42 @@ void copy_between(void* to, int to_device, const void* from, int from_device, st
 }
 
 void set_bytes(void* to, int value, std::size_t bytes, Stream stream) {
+  fake::may_fail("cudaMemsetAsync");
   fake::enqueue(stream, [=] { std::memset(to, value, bytes); });
 }
 
 void* allocate_pinned(std::size_t bytes) {
   fake::refuse_in_capture(fake::capturing, "cudaHostAlloc");
+  fake::may_fail("cudaHostAlloc");
+  ++fake::made;
   return std::malloc(bytes);
 }
 void release_pinned(void* data) {
   fake::refuse_in_capture(fake::capturing, "cudaFreeHost");
   std::free(data);
+  --fake::made;
+  fake::may_fail("cudaFreeHost");
 }
 void copy_to_pinned(void* pinned, const void* from, std::size_t bytes, Stream stream) {
   ++fake::state().downloads;
   copy_on_device(pinned, from, bytes, stream);
 }
 
-Event create_event() { return new CUevent_st{fake::current, nullptr, 0, nullptr}; }
+Event create_event() {
+  fake::may_fail("cudaEventCreateWithFlags");
+  ++fake::made;
+  return new CUevent_st{fake::current, nullptr, 0, nullptr};
+}
 Event create_timer() {
   const Event event = create_event();
   event->time = std::make_shared<int64_t>(0);
   return event;
 }
-void destroy_event(Event event) { delete event; }
+void destroy_event(Event event) {
+  delete event;
+  --fake::made;
+  fake::may_fail("cudaEventDestroy");
+}
 
 double milliseconds_between(Event from, Event to) {
   wait(to);
@@ -279,6 +330,7 @@ double milliseconds_between(Event from, Event to) {
 void record(Event event, Stream stream) {
   const std::lock_guard lock(mutex);
   fake::refuse_in_capture(stream, "cudaEventRecord");
+  fake::may_fail("cudaEventRecord");
   if (event->device != stream->device) throw Failure("cudaEventRecord", fake::kInvalidHandle, "an event of another GPU");
   if (event->time != nullptr) fake::enqueue(stream, [time = event->time, stream] { *time = stream->now; });
   event->stream = stream->shared_from_this(), event->until = stream->given;
@@ -293,6 +345,7 @@ bool done(Event event) {
 void wait(Event event) {
   const std::lock_guard lock(mutex);
   fake::refuse_in_capture(fake::capturing, "cudaEventSynchronize");
+  fake::may_fail("cudaEventSynchronize");
   ++fake::waits();
   fake::run_until(*event->stream, event->until);
   fake::report(*event->stream, "cudaEventSynchronize");
@@ -300,6 +353,7 @@ void wait(Event event) {
 
 void wait_on(Stream stream, Event event) {
   const std::lock_guard lock(mutex);
+  fake::may_fail("cudaStreamWaitEvent");
   fake::enqueue(stream, [other = event->stream, until = event->until] { fake::run_until(*other, until); });
 }
 
