@@ -28,6 +28,24 @@ function expectSameBits(what: string, make: () => readonly Tensor[]): void {
   }
 }
 
+/** The same tensors on both devices, but for another order of sums. */
+function expectNearCpu(what: string, make: () => readonly Tensor[]): void {
+  const on = (device: Device) => onDevice(device, make);
+  const expected = on('cpu');
+  for (const [i, t] of on('cuda').entries()) {
+    const e = expected[i] as Tensor;
+    expectNear(toValues(t).data, toValues(e).data, TOLERANCE[e.dtype as Precision], `${what}, result ${i}`);
+  }
+}
+
+/** y = f(inputs) and the gradients of the inputs. */
+function withGradients(inputs: readonly Tensor[], f: () => Tensor): Tensor[] {
+  for (const t of inputs) t.requiresGrad = true;
+  const y = f();
+  y.backward(fine(y.shape, y.dtype, 7));
+  return [y.detach(), ...inputs.map((t) => t.grad as Tensor)];
+}
+
 /** What the ops of ops/elementwise.cc and ops/copy.cc make of x. */
 function elementwise(x: Tensor, y: Tensor): Tensor[] {
   const { dtype } = x;
@@ -65,6 +83,23 @@ describe("vectors on 'cuda'", () => {
         expectSameBits(`${n} columns`, () => {
           const [x, m] = [fine([2, 3, n], dtype), mask([2, 1, n])];
           return [api.applyMask(x, m), api.unMask(x, m)];
+        });
+      }
+    });
+
+    it(`${dtype}: norms and PReLU of rows of 2 to 17 elements, and of more than a chunk, have the CPU's numbers`, () => {
+      for (const n of [...Array.from({ length: 16 }, (_, i) => i + 2), 264, 521]) {
+        for (const m of [null, mask([2, 1, n])]) {
+          expectNearCpu(`${n} columns${m ? ', masked' : ''}`, () => {
+            const [x, z, weight, bias] = [fine([2, 3, n], dtype), fine([2, 3, n], dtype), fine([3], dtype, 4), fine([3], dtype, 5)];
+            const here = m?.to(testDevice()) ?? null;
+            const norm = withGradients([x, weight, bias], () => api.batchNorm(x, { training: true, mask: here, weight, bias, eps: 0.1 }));
+            return [...norm, ...withGradients([z], () => api.instanceNorm(z, { mask: here, eps: 0.1 }))];
+          });
+        }
+        expectNearCpu(`PReLU, ${n} columns`, () => {
+          const [x, weight] = [fine([2, 3, n], dtype), fine([3], dtype, 4)];
+          return withGradients([x, weight], () => api.prelu(x, weight));
         });
       }
     });

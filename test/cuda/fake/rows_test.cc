@@ -1,0 +1,96 @@
+// Vectors of ops that go by rows, and of sums over them: operands that are aligned and operands that start an element later give the same
+// bits, whatever the length of a row, and touch nothing else; there are vectors where a row is whole ones.
+#include <functional>
+
+#include "operands.h"
+#include "vectors.h"
+
+using namespace partialconv;
+
+namespace {
+
+// Lengths of a row round vectors, and round the chunks of a sum.
+std::vector<int64_t> row_lengths() {
+  std::vector<int64_t> all{255, 256, 257, 264, 520, 521};
+  for (int64_t s = 1; s <= 40; ++s) all.push_back(s);
+  return all;
+}
+
+// call(operands, s) on rows of s elements of dtype t and of what they are summed in. Its kernels that take rows take whole vectors of them
+// where `whole` says so and they are aligned, else none.
+void compare(Context& context, const std::string& title, DType t, const std::function<void(Operands&, int64_t)>& call) {
+  fake::State& state = fake::state();
+  const int64_t lanes = 16 / bytes_of(t);
+  for (const int64_t s : row_lengths()) {
+    const std::string what = title + ", dtype " + std::to_string(static_cast<int>(t)) + ", rows of " + std::to_string(s);
+    std::array<Bytes, 2> results;
+    for (const int64_t late : {0, 1}) {
+      Operands operands(context, late);
+      const int64_t vectors = state.vectors;
+      call(operands, s);
+      results[static_cast<std::size_t>(late)] = operands.results();
+      expect((state.vectors > vectors) == (late == 0 && s % lanes == 0), what + ": vectors " + std::to_string(state.vectors - vectors));
+    }
+    expect(results[0] == results[1], what + ": other bits where operands are aligned");
+  }
+}
+
+void test_norms(Context& context) {
+  constexpr int64_t n = 2, c = 3;
+  for (const DType t : kReal) {
+    for (const auto& [form, m, mask_c] : {std::tuple{"none", t, 0}, {"bytes", DType::kBool, 1}, {"soft", compute_of(t), 3}}) {
+      for (const int64_t per_sample : {0, 1}) {
+        const int64_t mask_n = mask_c == 0 ? 0 : n, groups = per_sample == 0 ? c : n * c;
+        const Normalization p{n, c, 0, mask_n, mask_c, per_sample, 0};
+        compare(context, std::string("a norm, mask ") + form, t, [&, m = m, mask_c = mask_c](Operands& o, int64_t s) {
+          Normalization norm = p;
+          norm.s = s;
+          const Span x = o.add(t, numbers(t, n * c * s, 1)), dy = o.add(t, numbers(t, n * c * s, 2));
+          const Span mask = mask_c == 0 ? Span{} : o.add(m, numbers(m, n * mask_c * s, 3));
+          const Span weight = o.add(t, numbers(t, c, 4)), bias = o.add(t, numbers(t, c, 5));
+          const Span statistics = o.add(DType::kFloat64, Bytes(static_cast<std::size_t>(groups * 4 * 8)));
+          norm_forward(context, norm, 1e-3, 0, x, mask, weight, bias, {}, {}, statistics, o.add(t, numbers(t, n * c * s, 6)));
+          const Span dx = o.add(t, numbers(t, n * c * s, 7)), dweight = o.add(t, numbers(t, c, 8)), dbias = o.add(t, numbers(t, c, 9));
+          norm_backward(context, norm, x, mask, weight, statistics, dy, dx, dweight, dbias);
+        });
+      }
+    }
+  }
+}
+
+void test_prelus(Context& context) {
+  for (const DType t : kReal) {
+    for (const int64_t slopes : {1, 3}) {
+      compare(context, "prelu", t, [&](Operands& o, int64_t s) {
+        const Slopes p{2, 3, s, slopes};
+        const Span x = o.add(t, numbers(t, 6 * s, 1)), dy = o.add(t, numbers(t, 6 * s, 2)), weight = o.add(t, numbers(t, slopes, 3));
+        prelu(context, p, x, weight, o.add(t, numbers(t, 6 * s, 4)));
+        prelu_backward(context, p, x, weight, dy, o.add(t, numbers(t, 6 * s, 5)), o.add(t, numbers(t, slopes, 6)));
+      });
+    }
+  }
+}
+
+// The threads of a launch: one for each vector.
+void test_threads(Context& context) {
+  fake::State& state = fake::state();
+  for (const DType t : kReal) {
+    Operands o(context, 0);
+    const int64_t s = 64, lanes = 16 / bytes_of(t);
+    const Span x = o.add(t, numbers(t, 6 * s, 1)), weight = o.add(t, numbers(t, 1, 2)), y = o.add(t, numbers(t, 6 * s, 3));
+    const int64_t threads = state.threads;
+    prelu(context, {2, 3, s, 1}, x, weight, y);
+    expect(state.threads - threads == 6 * s / lanes, "threads of prelu");
+  }
+}
+
+}  // namespace
+
+int main() {
+  Context context;
+  test_norms(context);
+  test_prelus(context);
+  test_threads(context);
+  std::printf("%d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}
