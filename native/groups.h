@@ -75,9 +75,9 @@ HOST_DEVICE inline void each_in_block(const Row& row, F f, Operand<T>... operand
 }
 
 // N sums in double, each kept in interleaved lanes so that it vectorises.
-template <int N>
+template <int N, int64_t kHostLanes = 32>  // fewer, and the loop over more than one sum is unrolled, not vectorised
 struct Sums {
-  static constexpr int64_t kLanes = kHostMemory ? 32 : 1;  // fewer, and the loop over them is unrolled, not vectorised
+  static constexpr int64_t kLanes = kHostMemory ? kHostLanes : 1;
   double lanes[N][kLanes] = {};
 
   // terms(j, t) sets t[0..N) to what element j adds. Of a GPU's thread, whose operands may be vectors, they are added in their order.

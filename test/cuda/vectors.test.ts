@@ -12,6 +12,11 @@ const ALL = Object.keys(DTYPES) as DType[];
 const COMPLEX: readonly DType[] = ['complex64', 'complex128'];
 const REALS: readonly DType[] = ['float64', 'float32', 'float16', 'bfloat16'];
 
+const LOSSES = [
+  [api.mseLoss, api.maskedMseLoss],
+  [api.l1Loss, api.maskedL1Loss],
+] as const;
+
 const fine = (shape: readonly number[], dtype: DType, seed = 3): Tensor =>
   api.cast(toTensor(generate('fine', seed, shape, COMPLEX.includes(dtype)), COMPLEX.includes(dtype) ? dtype : 'float64'), dtype);
 
@@ -101,6 +106,22 @@ describe("vectors on 'cuda'", () => {
           const [x, weight] = [fine([2, 3, n], dtype), fine([3], dtype, 4)];
           return withGradients([x, weight], () => api.prelu(x, weight));
         });
+      }
+    });
+
+    it(`${dtype}: losses of rows of 1 to 17 elements, and of more than a chunk, have the CPU's numbers`, () => {
+      for (const n of [...Array.from({ length: 17 }, (_, i) => i + 1), 264]) {
+        for (const m of [null, mask([2, 1, n]), mask([2, 3, 1]), mask([2, 3, n])]) {
+          for (const [plain, masked] of LOSSES) {
+            for (const reduction of ['none', 'mean'] as const) {
+              expectNearCpu(`${plain.name}, ${reduction}, ${n} columns, mask [${m?.shape}]`, () => {
+                const [x, target] = [fine([2, 3, n], dtype), fine([2, 3, n], dtype, 4)];
+                const loss = () => (m ? masked(x, target, m.to(testDevice()), { reduction }) : plain(x, target, { reduction }));
+                return withGradients([x, target], loss);
+              });
+            }
+          }
+        }
       }
     });
 

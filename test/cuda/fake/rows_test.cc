@@ -16,9 +16,9 @@ std::vector<int64_t> row_lengths() {
   return all;
 }
 
-// call(operands, s) on rows of s elements of dtype t and of what they are summed in. Its kernels that take rows take whole vectors of them
-// where `whole` says so and they are aligned, else none.
-void compare(Context& context, const std::string& title, DType t, const std::function<void(Operands&, int64_t)>& call) {
+// call(operands, s) on rows of s elements of dtype t, so many of which are one after the other as if they were one. There are vectors
+// where such a row is whole ones and operands are aligned, else none.
+void compare(Context& context, const std::string& title, DType t, const std::function<void(Operands&, int64_t)>& call, int64_t joined = 1) {
   fake::State& state = fake::state();
   const int64_t lanes = 16 / bytes_of(t);
   for (const int64_t s : row_lengths()) {
@@ -29,7 +29,7 @@ void compare(Context& context, const std::string& title, DType t, const std::fun
       const int64_t vectors = state.vectors;
       call(operands, s);
       results[static_cast<std::size_t>(late)] = operands.results();
-      expect((state.vectors > vectors) == (late == 0 && s % lanes == 0), what + ": vectors " + std::to_string(state.vectors - vectors));
+      expect((state.vectors > vectors) == (late == 0 && s * joined % lanes == 0), what + ": vectors " + std::to_string(state.vectors - vectors));
     }
     expect(results[0] == results[1], what + ": other bits where operands are aligned");
   }
@@ -71,6 +71,43 @@ void test_prelus(Context& context) {
   }
 }
 
+// Masks of a loss on [2, 3, s]: its strides, and how many rows it joins.
+struct LossMask {
+  const char* form;
+  std::array<int64_t, 3> strides;  // of rows of 1
+  int64_t rows, joined;
+};
+
+void test_losses(Context& context) {
+  constexpr LossMask kMasks[] = {{"none", {}, 0, 6}, {"of rows", {1, 0, 1}, 2, 1}, {"of samples", {1, 0, 0}, 2, 3}, {"dense", {3, 1, 1}, 6, 6}};
+  for (const DType t : kReal) {
+    for (const LossMask& mask : kMasks) {
+      for (const DType m : {DType::kBool, compute_of(t)}) {
+        for (const LossOp op : {LossOp::kSquared, LossOp::kAbsolute}) {
+          for (const LossReduction reduction : {LossReduction::kNone, LossReduction::kMean}) {
+            const bool each = reduction == LossReduction::kNone;
+            compare(
+                context, std::string("a loss, mask ") + mask.form, t,
+                [&](Operands& o, int64_t s) {
+                  const bool dense = mask.strides[2] == 1;
+                  const int64_t step = dense ? s : 1, size = 6 * s;
+                  const MaskLayout layout{3, {2, 3, s}, {mask.strides[0] * step, mask.strides[1] * step, mask.strides[2]}};
+                  const Span x = o.add(t, numbers(t, size, 1)), target = o.add(t, numbers(t, size, 2));
+                  const Span weights = mask.rows == 0 ? Span{} : o.add(m, numbers(m, mask.rows * step, 3));
+                  const Span sum = o.add(DType::kFloat64, Bytes(8));
+                  loss(context, op, reduction, layout, x, target, weights, o.add(t, numbers(t, each ? size : 1, 4)), sum);
+                  const Span dy = o.add(t, numbers(t, each ? size : 1, 5));
+                  const Span dx = o.add(t, numbers(t, size, 6)), dtarget = o.add(t, numbers(t, size, 7));
+                  loss_backward(context, op, reduction, layout, x, target, weights, sum, dy, dx, dtarget);
+                },
+                mask.joined);
+          }
+        }
+      }
+    }
+  }
+}
+
 // The threads of a launch: one for each vector.
 void test_threads(Context& context) {
   fake::State& state = fake::state();
@@ -90,6 +127,7 @@ int main() {
   Context context;
   test_norms(context);
   test_prelus(context);
+  test_losses(context);
   test_threads(context);
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
