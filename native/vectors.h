@@ -30,7 +30,7 @@ struct alignas(kVectorAlignment<T, kLanes>) Vector {
 
 // Whether vectors may start at all of these addresses.
 template <int64_t kLanes, class... T>
-bool aligned(const T*... data) {
+HOST_DEVICE inline bool aligned(const T*... data) {
   return ((reinterpret_cast<std::uintptr_t>(data) % kVectorAlignment<T, kLanes> == 0) && ...);
 }
 

@@ -108,6 +108,28 @@ void test_losses(Context& context) {
   }
 }
 
+// Masks of one channel and of several, whose counts are those of single outputs, whichever of them a thread has.
+void test_ratios(Context& context) {
+  for (const DType t : {DType::kFloat32, DType::kFloat64}) {
+    for (const DType m : {DType::kBool, t}) {
+      for (const int64_t channels : {1, 3}) {
+        for (const int64_t dilation : {1, 4}) {
+          for (const PaddingMode mode : {PaddingMode::kZeros, PaddingMode::kReplicate}) {
+            compare(context, "a mask's ratio", t, [&](Operands& o, int64_t s) {
+              ConvGeometry g{};
+              g.n = g.mask_n = g.ratio_n = 2, g.c = g.mask_c = channels, g.o = g.groups = g.ratio_c = 1;
+              g.h = g.ho = g.kh = g.stride_h = g.stride_w = g.dilation_h = 1;
+              g.w = g.wo = s, g.kw = 3, g.dilation_w = g.pad_w = dilation, g.padding_mode = mode;
+              const Span mask = o.add(m, numbers(m, 2 * channels * s, 1));
+              mask_ratio(context, g, {3 * channels, 1}, 1e-8, mask, o.add(t, numbers(t, 2 * s, 2)), o.add(t, numbers(t, 2 * s, 3)));
+            });
+          }
+        }
+      }
+    }
+  }
+}
+
 // The threads of a launch: one for each vector.
 void test_threads(Context& context) {
   fake::State& state = fake::state();
@@ -128,6 +150,7 @@ int main() {
   test_norms(context);
   test_prelus(context);
   test_losses(context);
+  test_ratios(context);
   test_threads(context);
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
