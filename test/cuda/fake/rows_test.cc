@@ -2,6 +2,7 @@
 // bits, whatever the length of a row, and touch nothing else; there are vectors where a row is whole ones.
 #include <functional>
 
+#include "cuda/conv_kernels.h"
 #include "operands.h"
 #include "vectors.h"
 
@@ -130,6 +131,33 @@ void test_ratios(Context& context) {
   }
 }
 
+// The sums over a gradient's cells: along rows of them, or of s channels that lie last, padded to vectors.
+void test_bias_gradients(Context& context) {
+  constexpr int64_t n = 2, w = 40;
+  for (const DType t : kReal) {
+    for (const bool gated : {false, true}) {
+      const auto gate_of = [&](Operands& o, int64_t cells) {
+        const DType a = compute_of(t);
+        if (!gated) return cuda::Gate{};
+        return cuda::Gate{o.add(a, numbers(a, n * cells, 2)).data, o.add(a, numbers(a, n * cells, 3)).data, false, n, 1};
+      };
+      compare(context, "sums of rows", t, [&](Operands& o, int64_t s) {
+        const cuda::Image image = cuda::dense_image(n, 3, 1, s);
+        const Span dy = o.add(t, numbers(t, image.size(), 1));
+        cuda::gate_and_sum(context, image, image, gate_of(o, s), dy, nullptr, o.add(t, numbers(t, 3, 4)));
+      });
+      for (const bool writes : {false, true}) {
+        const auto call = [&](Operands& o, int64_t s) {
+          const cuda::Image image = cuda::channels_last_image(n, s, 1, w - 3, 8);
+          const Span dy = o.add(t, numbers(t, image.size(), 1)), q = o.add(t, numbers(t, image.size(), 5));
+          cuda::gate_and_sum(context, image, image, gate_of(o, w - 3), dy, writes ? q.data : nullptr, o.add(t, numbers(t, s, 4)));
+        };
+        compare(context, "sums of channels", t, call, 8);
+      }
+    }
+  }
+}
+
 // The threads of a launch: one for each vector.
 void test_threads(Context& context) {
   fake::State& state = fake::state();
@@ -151,6 +179,7 @@ int main() {
   test_prelus(context);
   test_losses(context);
   test_ratios(context);
+  test_bias_gradients(context);
   test_threads(context);
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
