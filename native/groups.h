@@ -167,7 +167,7 @@ void visit_rows(int64_t s, Span x, Span mask, F f, Others... others) {
   visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
     visit_mask<T>(mask, [&]<class M>(TypeTag<M>) {
       const auto with = [&]<int64_t kLanes> { f.template operator()<T, M, kLanes>(); };
-      with_lanes<T>(s, with, x.as<T>(), mask.as<M>(), others.template as<T>()...);
+      with_lanes<kLanesOf<T>>(s, with, x.as<T>(), mask.as<M>(), others.template as<T>()...);
     });
   });
 }

@@ -90,11 +90,11 @@ HOST_DEVICE inline void each_in_row(int64_t length, F f, [[maybe_unused]] Operan
   }
 }
 
-// f.operator()<kLanes>(), which takes rows of s elements one after the other of operands beside one of type T: in vectors where all their
-// rows are whole vectors, else (and on a CPU) by element.
-template <class T, class F, class... Data>
+// f.operator()<kLanes>(), which takes rows of s elements one after the other of its operands: in vectors where all of these are whole ones,
+// else (and on a CPU) by element, with a kLanes of 1.
+template <int64_t kVector, class F, class... Data>
 void with_lanes(int64_t s, F f, const Data*... data) {
-  constexpr int64_t kLanes = kHostMemory ? 1 : kLanesOf<T>;
+  constexpr int64_t kLanes = kHostMemory ? 1 : kVector;
   if (s % kLanes == 0 && aligned<kLanes>(data...)) f.template operator()<kLanes>();
   else f.template operator()<1>();
 }

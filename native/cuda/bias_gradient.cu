@@ -106,7 +106,8 @@ void gate_and_sum(Context& context, const Image& from, const Image& to, const Ga
     const auto along_cells = [&]<int64_t kLanes> {
       each(context, to.c * runs, SumCells<T, kLanes>{gate, to.n, to.c, to.cells, run, runs, data, partial});
     };
-    if (!to.channels_last && q == nullptr && !gate.bytes) with_lanes<T>(to.cells, along_cells, data, static_cast<const A*>(gate.gate));
+    if (!to.channels_last && q == nullptr && !gate.bytes)
+      with_lanes<kLanesOf<T>>(to.cells, along_cells, data, static_cast<const A*>(gate.gate));
     else if (in_vectors(from, data, to, static_cast<const T*>(out))) channels.template operator()<kLanesOf<T>>();
     else channels.template operator()<1>();
     each(context, to.c, BiasTotal<T>{partial, runs, to.c_padded, db.as<T>()});

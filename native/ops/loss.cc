@@ -229,7 +229,7 @@ void each_type(const MaskLayout& layout, Span x, Span mask, F f, Others... other
     visit_mask<T>(mask, [&]<class M>(TypeTag<M>) {
       const auto weights = weights_of<M>(layout, mask, x.size);
       const auto with = [&]<int64_t kLanes> { f.template operator()<T, kLanes>(weights); };
-      with_lanes<T>(weights.row(), with, x.as<T>(), mask.as<M>(), others.template as<T>()...);
+      with_lanes<kLanesOf<T>>(weights.row(), with, x.as<T>(), mask.as<M>(), others.template as<T>()...);
     });
   });
 }

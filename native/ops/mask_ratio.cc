@@ -103,7 +103,7 @@ void count_windows(Context& context, const ConvGeometry& g, const MaskCount& cou
     each(context, g.ratio_n * g.ratio_c * g.ho * blocks, Kernel{g, T(count.window), T(count.weight), T(eps), mask, ratios, opened, blocks},
          Kernel::kLanes * g.kh * g.kw);
   };
-  with_lanes<T>(g.wo, launch, ratios, opened);
+  with_lanes<kLanesOf<T>>(g.wo, launch, ratios, opened);
 }
 
 template <class T, class M>
@@ -114,7 +114,7 @@ void sum_channels(Context& context, const ConvGeometry& g, const M* mask, T* sum
     const int64_t blocks = (area + Kernel::kRun - 1) / Kernel::kRun;
     each(context, planes * blocks, Kernel{mask, sums, channels, area, blocks}, Kernel::kRun * channels);
   };
-  with_lanes<T>(area, launch, mask, sums);
+  with_lanes<kLanesOf<T>>(area, launch, mask, sums);
 }
 
 template <class T, class M>

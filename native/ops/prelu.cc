@@ -66,7 +66,7 @@ void run_slope(Context& context, const Slopes& p, const T* x, const T* a, const 
     const Blocks<kLanes> blocks(p.n, p.c, p.s);
     each(context, blocks.count(), Slope<T, kLanes>{blocks, p.slopes == 1, x, a, from, y}, blocks.work());
   };
-  with_lanes<T>(p.s, launch, x, from, y);
+  with_lanes<kLanesOf<T>>(p.s, launch, x, from, y);
 }
 
 }  // namespace
@@ -87,7 +87,7 @@ void prelu_backward(Context& context, const Slopes& p, Span x, Span weight, Span
     const auto sum = [&]<int64_t kLanes> {
       each(context, groups.chunks(), ChunkSlopeGradient<T, kLanes>{groups, px, pdy, partial}, groups.work());
     };
-    with_lanes<T>(p.s, sum, px, pdy);
+    with_lanes<kLanesOf<T>>(p.s, sum, px, pdy);
     const int64_t chunks = p.slopes == 0 ? 0 : groups.chunks() / p.slopes;
     each(context, p.slopes, MergeSlopeGradient<T>{partial, chunks, dweight.as<T>()}, chunks);
   });

@@ -1,4 +1,5 @@
-// Vectors of 16 bytes on 'cuda': the CPU's bits for every length round one and for slices that begin off one, and the threads of a launch.
+// Vectors of 16 bytes on 'cuda': the CPU's bits for every length round one and for slices that begin off one (of sums, nearly), and the
+// threads of a launch.
 import { expect } from 'chai';
 import type { Device, DType, Tensor } from '../../ts';
 import * as api from '../../ts';

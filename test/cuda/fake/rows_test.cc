@@ -18,8 +18,9 @@ std::vector<int64_t> row_lengths() {
 }
 
 // call(operands, s) on rows of s elements of dtype t, so many of which are one after the other as if they were one. There are vectors
-// where such a row is whole ones and operands are aligned, else none.
-void compare(Context& context, const std::string& title, DType t, const std::function<void(Operands&, int64_t)>& call, int64_t joined = 1) {
+// where such a row is whole ones, of `least` elements together, and operands are aligned, else none.
+void compare(Context& context, const std::string& title, DType t, const std::function<void(Operands&, int64_t)>& call, int64_t joined = 1,
+             int64_t least = 1) {
   fake::State& state = fake::state();
   const int64_t lanes = 16 / bytes_of(t);
   for (const int64_t s : row_lengths()) {
@@ -30,7 +31,7 @@ void compare(Context& context, const std::string& title, DType t, const std::fun
       const int64_t vectors = state.vectors;
       call(operands, s);
       results[static_cast<std::size_t>(late)] = operands.results();
-      expect((state.vectors > vectors) == (late == 0 && s * joined % lanes == 0), what + ": vectors " + std::to_string(state.vectors - vectors));
+      expect((state.vectors > vectors) == (late == 0 && s * joined % lanes == 0 && s >= least), what + ": vectors " + std::to_string(state.vectors - vectors));
     }
     expect(results[0] == results[1], what + ": other bits where operands are aligned");
   }
@@ -158,6 +159,16 @@ void test_bias_gradients(Context& context) {
   }
 }
 
+void test_reductions(Context& context) {
+  for (const DType t : kReal) {
+    const auto call = [&](Operands& o, int64_t s) {
+      const Span x = o.add(t, numbers(t, 6 * s, 1));
+      reduce(context, ReduceOp::kSum, {6, s, 1}, x, o.add(t, numbers(t, 6, 2)));
+    };
+    compare(context, "a sum of rows", t, call, 1, 8);
+  }
+}
+
 // The threads of a launch: one for each vector.
 void test_threads(Context& context) {
   fake::State& state = fake::state();
@@ -180,6 +191,7 @@ int main() {
   test_losses(context);
   test_ratios(context);
   test_bias_gradients(context);
+  test_reductions(context);
   test_threads(context);
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
