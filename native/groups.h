@@ -7,6 +7,7 @@
 
 #include "device.h"
 #include "dtype.h"
+#include "vectors.h"
 
 namespace partialconv {
 
@@ -50,12 +51,14 @@ struct Groups {
   }
 };
 
-// x [n, c, s] row by row, a block of kSize elements of a row for each functor call.
-template <int64_t kSize>
-struct BlocksOf {
+// x [n, c, s] row by row, a block of a row for each functor call: of a GPU's a vector, where rows are whole ones, or an element.
+template <int64_t kLanes>
+struct Blocks {
+  static constexpr int64_t kSize = kHostMemory ? 2048 : kLanes;
+
   int64_t n, c, s, per_row;
 
-  BlocksOf(int64_t n, int64_t c, int64_t s) : n(n), c(c), s(s), per_row((s + kSize - 1) / kSize) {}
+  Blocks(int64_t n, int64_t c, int64_t s) : n(n), c(c), s(s), per_row((s + kSize - 1) / kSize) {}
   int64_t count() const { return n * c * per_row; }
   int64_t work() const { return s < kSize ? s : kSize; }
 
@@ -64,22 +67,32 @@ struct BlocksOf {
     return {row * s + begin, row / c, row % c, begin, s - begin < kSize ? s - begin : kSize};
   }
 };
-using Blocks = BlocksOf<kHostMemory ? 2048 : 1>;
+
+// each_in_row() of a block.
+template <int64_t kLanes, class F, class... T>
+HOST_DEVICE inline void each_in_block(const Row& row, F f, Operand<T>... operands) {
+  each_in_row<kLanes>(kLanes > 1 ? kLanes : row.length, f, operands...);
+}
 
 // N sums in double, each kept in interleaved lanes so that it vectorises.
-template <int N>
+template <int N, int64_t kHostLanes = 32>  // fewer, and the loop over more than one sum is unrolled, not vectorised
 struct Sums {
-  static constexpr int64_t kLanes = kHostMemory ? 32 : 1;  // fewer, and the loop over them is unrolled, not vectorised
+  static constexpr int64_t kLanes = kHostMemory ? kHostLanes : 1;
   double lanes[N][kLanes] = {};
 
-  // terms(j, t) sets t[0..N) to what element j adds.
-  template <class F>
-  HOST_DEVICE void add(int64_t length, F terms) {
-    int64_t j = 0;
-    for (; j + kLanes <= length; j += kLanes) {
-      for (int64_t lane = 0; lane < kLanes; ++lane) add_one(j + lane, lane, terms);
+  // terms(j, t) sets t[0..N) to what element j adds. Of a GPU's thread, whose operands may be vectors, they are added in their order.
+  template <int64_t kVector, class F, class... T>
+  HOST_DEVICE void add(int64_t length, F terms, Operand<T>... operands) {
+    if constexpr (kLanes == 1) {
+      each_in_row<kVector>(
+          length, [&](int64_t j) { add_one(j, 0, terms); }, operands...);
+    } else {
+      int64_t j = 0;
+      for (; j + kLanes <= length; j += kLanes) {
+        for (int64_t lane = 0; lane < kLanes; ++lane) add_one(j + lane, lane, terms);
+      }
+      for (int64_t lane = 0; j < length; ++j, ++lane) add_one(j, lane, terms);
     }
-    for (int64_t lane = 0; j < length; ++j, ++lane) add_one(j, lane, terms);
   }
 
   HOST_DEVICE double total(int k) const {
@@ -146,6 +159,17 @@ void visit_mask(Span mask, F&& f) {
   if (!mask) f(TypeTag<NoMask>{});
   else if (mask.dtype == DType::kBool || mask.dtype == DType::kUInt8) f(TypeTag<uint8_t>{});
   else f(TypeTag<Compute<T>>{});
+}
+
+// f.operator()<T, M, kLanes>() for the types of x [n, c, s] and of the mask beside it, and with_lanes() of both and of others of x's type.
+template <class F, class... Others>
+void visit_rows(int64_t s, Span x, Span mask, F f, Others... others) {
+  visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
+    visit_mask<T>(mask, [&]<class M>(TypeTag<M>) {
+      const auto with = [&]<int64_t kLanes> { f.template operator()<T, M, kLanes>(); };
+      with_lanes<kLanesOf<T>>(s, with, x.as<T>(), mask.as<M>(), others.template as<T>()...);
+    });
+  });
 }
 
 }  // namespace partialconv

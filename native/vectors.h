@@ -30,7 +30,7 @@ struct alignas(kVectorAlignment<T, kLanes>) Vector {
 
 // Whether vectors may start at all of these addresses.
 template <int64_t kLanes, class... T>
-bool aligned(const T*... data) {
+HOST_DEVICE inline bool aligned(const T*... data) {
   return ((reinterpret_cast<std::uintptr_t>(data) % kVectorAlignment<T, kLanes> == 0) && ...);
 }
 
@@ -76,6 +76,27 @@ HOST_DEVICE inline void in_registers(int64_t begin, F f, Operand<T> first, Opera
     if constexpr (kLanes > 1) CHECK_VECTOR(memory + begin, alignof(V));
     *reinterpret_cast<V*>(memory + begin) = copy;
   }
+}
+
+// f(j) for every j in [0, length) in order: by vectors, which are whole ones, or by element where kLanes is 1.
+template <int64_t kLanes, class F, class... T>
+HOST_DEVICE inline void each_in_row(int64_t length, F f, [[maybe_unused]] Operand<T>... operands) {
+  if constexpr (kLanes == 1) {
+    for (int64_t j = 0; j < length; ++j) f(j);
+  } else {
+    for (int64_t j = 0; j < length; j += kLanes)
+      in_registers<kLanes>(
+          j, [&] { each_lane<kLanes>(f); }, operands...);
+  }
+}
+
+// f.operator()<kLanes>(), which takes rows of s elements one after the other of its operands: in vectors where all of these are whole ones,
+// else (and on a CPU) by element, with a kLanes of 1.
+template <int64_t kVector, class F, class... Data>
+void with_lanes(int64_t s, F f, const Data*... data) {
+  constexpr int64_t kLanes = kHostMemory ? 1 : kVector;
+  if (s % kLanes == 0 && aligned<kLanes>(data...)) f.template operator()<kLanes>();
+  else f.template operator()<1>();
 }
 
 // A functor over [0, n) by runs of `lanes` elements: kLanes, and whole runs in registers, or 1.

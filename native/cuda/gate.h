@@ -1,8 +1,9 @@
-// What the convolution kernels share: reading a gate's planes.
+// What the convolution kernels share: reading a gate's planes, and when they have vectors of channels.
 #pragma once
 
 #include "../dtype.h"
 #include "../groups.h"
+#include "../vectors.h"
 #include "conv_kernels.h"
 
 namespace partialconv::cuda {
@@ -31,6 +32,14 @@ HOST_DEVICE inline Compute<T> gated(const Gate& gate, int64_t i, const T* value)
   using A = Compute<T>;
   const A open = gate_at<A>(gate, i);
   return open == 0 ? A(0) : load(*value) * scale_at<A>(gate, i) * open;
+}
+
+// Whether a thread may have kLanesOf<T> channels of both: they are innermost and padded to vectors.
+template <class T>
+bool in_vectors(const Image& a, const T* a_data, const Image& b, const T* b_data) {
+  constexpr int64_t kLanes = kLanesOf<T>;
+  const bool padded = a.c_padded % kLanes == 0 && b.c_padded % kLanes == 0;
+  return a.channels_last && b.channels_last && padded && aligned<kLanes>(a_data, b_data);
 }
 
 }  // namespace partialconv::cuda

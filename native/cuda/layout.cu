@@ -1,7 +1,4 @@
-// Into cuDNN's layout and out of it; the bias gradient.
-#include <algorithm>
-#include <cmath>
-
+// Into cuDNN's layout and out of it.
 #include "../padding.h"
 #include "../vectors.h"
 #include "gate.h"
@@ -78,14 +75,6 @@ struct FromImage {
   }
 };
 
-// Whether a thread may have kLanesOf<T> channels of both: they are innermost and padded to vectors.
-template <class T>
-bool in_vectors(const Image& a, const T* a_data, const Image& b, const T* b_data) {
-  constexpr int64_t kLanes = kLanesOf<T>;
-  const bool padded = a.c_padded % kLanes == 0 && b.c_padded % kLanes == 0;
-  return a.channels_last && b.channels_last && padded && aligned<kLanes>(a_data, b_data);
-}
-
 // Of each row [pitch, c_padded], what lies behind the last column, then behind the last channel of the others.
 template <class T>
 struct ClearPadding {
@@ -143,51 +132,6 @@ struct Unpack {
   HOST_DEVICE void operator()(int64_t i) const {
     const int64_t tap = i % m.taps, c = i / m.taps % m.c, o = i / m.taps / m.c;
     weight[i] = from[m.channels_last ? (o * m.taps + tap) * m.c_padded + c : (o * m.c_padded + c) * m.taps + tap];
-  }
-};
-
-// partial[run, channel]: of `run` cells of all samples.
-template <class T>
-struct GateAndSum {
-  Image in, m;
-  Gate gate;
-  int64_t run, runs;
-  const T* dy;
-  T* q;
-  Compute<T>* partial;
-
-  HOST_DEVICE void operator()(int64_t i) const {
-    using A = Compute<T>;
-    // Neighbouring threads have what are neighbours in memory, or nearly.
-    const int64_t channel = m.channels_last ? i % m.c_padded : i / runs, index = m.channels_last ? i / m.c_padded : i % runs;
-    const int64_t total = m.n * m.cells, end = (index + 1) * run < total ? (index + 1) * run : total;
-    A sum = 0;
-    for (int64_t p = index * run; p < end; ++p) {
-      const int64_t sample = p / m.cells, h = p % m.cells / m.pitch, w = p % m.cells % m.pitch;
-      A value = 0;
-      if (channel < m.c && w < m.w) {
-        const int64_t k = gate_index(gate, sample, channel, m.c, h * m.w + w, m.h * m.w);
-        const A open = gate_at<A>(gate, k);
-        const A counted = open == 0 ? A(0) : load(dy[image_index(in, sample, channel, h, w)]) * open;
-        sum += counted;
-        value = open == 0 ? A(0) : counted * scale_at<A>(gate, k);
-      }
-      if (q != nullptr) q[image_index(m, sample, channel, h, w)] = store<T>(value);
-    }
-    partial[index * m.c_padded + channel] = sum;
-  }
-};
-
-template <class T>
-struct BiasTotal {
-  const Compute<T>* partial;
-  int64_t runs, channels;
-  T* db;
-
-  HOST_DEVICE void operator()(int64_t o) const {
-    Compute<T> sum = 0;
-    for (int64_t k = 0; k < runs; ++k) sum += partial[k * channels + o];
-    db[o] = store<T>(sum);
   }
 };
 
@@ -256,18 +200,6 @@ void pack(Context& context, const WeightImage& image, Span weight, void* to) {
 void unpack(Context& context, const WeightImage& image, const void* from, Span weight) {
   visit_real(weight.dtype, [&]<class T>(TypeTag<T>) {
     each(context, image.o * image.c * image.taps, Unpack<T>{image, static_cast<const T*>(from), weight.as<T>()});
-  });
-}
-
-void gate_and_sum(Context& context, const Image& from, const Image& to, const Gate& gate, Span dy, void* q, Span db) {
-  visit_real(dy.dtype, [&]<class T>(TypeTag<T>) {
-    // As many cells in a run as there are runs: neither of the two sums is long. At least 64, so that the partial sums are few.
-    const int64_t cells = to.n * to.cells, run = std::max<int64_t>(64, std::llround(std::sqrt(static_cast<double>(cells))));
-    const int64_t runs = (cells + run - 1) / run;
-    Scratch scratch(context, static_cast<std::size_t>(to.c_padded * runs) * sizeof(Compute<T>));
-    Compute<T>* partial = scratch.as<Compute<T>>();
-    each(context, to.c_padded * runs, GateAndSum<T>{from, to, gate, run, runs, dy.as<const T>(), static_cast<T*>(q), partial});
-    each(context, to.c, BiasTotal<T>{partial, runs, to.c_padded, db.as<T>()});
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include "../device.h"
 #include "../dtype.h"
+#include "../groups.h"
 #include "../ops.h"
 #include "../partial_sums.h"
 #include "../runs.h"
@@ -12,25 +13,46 @@
 namespace partialconv {
 namespace {
 
-HOST_DEVICE inline double weight_of(uint8_t m) { return m != 0; }
-HOST_DEVICE inline double weight_of(float m) { return m; }
-HOST_DEVICE inline double weight_of(double m) { return m; }
+// f(choice): on a CPU as a constant, for the loops to vectorise. A GPU's kernel would be the same one twice.
+template <class F>
+HOST_DEVICE inline void with_choice(bool choice, const F& f) {
+  if constexpr (!kHostMemory) f(choice);
+  else if (choice) f(std::true_type{});
+  else f(std::false_type{});
+}
 
-// Weights of neighbouring elements, as the kinds of rows that a dense mask broadcast to x has: absent, repeated, dense.
+// Weights of neighbouring elements, as the kinds of rows that a dense mask broadcast to x has: absent, repeated, dense (on a GPU, to
+// compile less, that too where it is repeated). with_operand(f) is f(what of them a vector is read from).
 struct Ones {
   HOST_DEVICE double operator()(int64_t) const { return 1; }
+  template <class F>
+  HOST_DEVICE void with_operand(const F& f) const {
+    f();
+  }
 };
 struct Repeated {
   double weight;
   HOST_DEVICE double operator()(int64_t) const { return weight; }
+  template <class F>
+  HOST_DEVICE void with_operand(const F& f) const {
+    f();
+  }
 };
-template <class M>
+template <class M, int64_t kLanes>
 struct Dense {
   const M* mask;
-  HOST_DEVICE double operator()(int64_t j) const { return weight_of(mask[j]); }
+  int64_t stride;
+  HOST_DEVICE double operator()(int64_t j) const { return mask_value(mask, kHostMemory || kLanes > 1 ? j : j * stride); }
+  template <class F>
+  HOST_DEVICE void with_operand(const F& f) {
+    f(Operand(mask, true, stride == 0));
+  }
 };
 
+// Elements of a functor call: of one that adds them up, and of one that writes as many.
 inline constexpr int64_t kChunk = kHostMemory ? 4096 : 64;
+template <int64_t kLanes>
+inline constexpr int64_t kBlock = kHostMemory ? 4096 : kLanes;
 
 // The weights of all elements in row-major order: a mask broadcast to x, or none.
 template <class M>
@@ -39,83 +61,84 @@ struct Weights {
   Walk<1> walk;
   int64_t size;
 
-  // f(weights, first, length) for each row, or what of it is in the chunk. f is compiled for every kind of row.
-  template <class F>
-  HOST_DEVICE void each_row(int64_t chunk, const F& f) const {
-    const int64_t begin = chunk * kChunk, end = size - begin < kChunk ? size : begin + kChunk;
-    if (mask == nullptr) return f(Ones{}, begin, end - begin);
-    const int64_t last = walk.rank - 1, inner = walk.shape[last], stride = walk.strides[0][last];
-    // Of a dense mask the innermost stride is 0 or 1.
-    for (int64_t i = begin, length; i < end; i += length) {
-      int64_t rest = i / inner, offset = (i - rest * inner) * stride;
-      length = inner - i % inner < end - i ? inner - i % inner : end - i;
-      for (int64_t d = last - 1; d >= 0; --d) {
-        offset += rest % walk.shape[d] * walk.strides[0][d];
-        rest /= walk.shape[d];
+  // f(weights, first, length) for each row, or what of it is in piece i of so many elements. f is compiled for every kind of row.
+  template <int64_t kPiece, int64_t kLanes, class F>
+  HOST_DEVICE void each_row(int64_t piece, const F& f) const {
+    constexpr bool kOne = kPiece == kLanes;  // a vector, or an element
+    const int64_t begin = piece * kPiece, end = kOne || size - begin >= kPiece ? begin + kPiece : size;
+    if constexpr (!kMasked<M>) {
+      f(Ones{}, begin, kOne ? kPiece : end - begin);
+    } else {
+      const int64_t last = walk.rank - 1, inner = walk.shape[last], stride = walk.strides[0][last];
+      // Of a dense mask the innermost stride is 0 or 1.
+      for (int64_t i = begin, length; i < end; i += length) {
+        int64_t rest = i / inner, offset = (i - rest * inner) * stride;
+        length = kOne ? kPiece : inner - i % inner < end - i ? inner - i % inner : end - i;
+        for (int64_t d = last - 1; d >= 0; --d) {
+          offset += rest % walk.shape[d] * walk.strides[0][d];
+          rest /= walk.shape[d];
+        }
+        if (kHostMemory && stride == 0) f(Repeated{mask_value(mask, offset)}, i, length);
+        else f(Dense<M, kLanes>{mask + offset, stride}, i, length);
+        if (kOne) return;
       }
-      if (stride == 0) f(Repeated{weight_of(mask[offset])}, i, length);
-      else f(Dense<M>{mask + offset}, i, length);
     }
   }
+
+  // Elements that are whole vectors where those of x are: a row, after which the mask jumps, or all.
+  int64_t row() const { return kMasked<M> ? walk.shape[walk.rank - 1] : size; }
 };
 
 // w e of an element. The product is made in any case, so that the choice is one between values.
-template <bool kSquared>
-HOST_DEVICE inline double term(double w, double d) {
-  const double error = w * (kSquared ? d * d : std::fabs(d));
+HOST_DEVICE inline double term(bool squared, double w, double d) {
+  const double error = w * (squared ? d * d : std::fabs(d));
   return w != 0 ? error : 0.0;
 }
 
 // Element-wise: y = w e.
-template <class T, class M, bool kSquared>
+template <class T, class M, int64_t kLanes>
 struct LossKernel {
   const T* x;
   const T* target;
   T* y;
   Weights<M> weights;
+  bool is_squared;
 
-  HOST_DEVICE void operator()(int64_t chunk) const {
-    weights.each_row(chunk, [&](const auto& weight, int64_t first, int64_t length) {
-      for (int64_t j = 0; j < length; ++j) {
-        const int64_t i = first + j;
-        y[i] = store<T>(term<kSquared>(weight(j), load(x[i]) - load(target[i])));
-      }
+  HOST_DEVICE void operator()(int64_t block) const {
+    with_choice(is_squared, [&](auto squared) {
+      weights.template each_row<kBlock<kLanes>, kLanes>(block, [&](auto weight, int64_t first, int64_t length) {
+        const T *px = x + first, *pt = target + first;
+        T* py = y + first;
+        const auto f = [&](int64_t j) { py[j] = store<T>(term(squared, weight(j), load(px[j]) - load(pt[j]))); };
+        weight.with_operand([&](auto... own) { each_in_row<kLanes>(length, f, Operand(px), Operand(pt), Operand(py), own...); });
+      });
     });
   }
 };
 
-// partials[chunk] = {sum of w e, sum of w} of a chunk, each in interleaved sums.
-template <class T, class M, bool kSquared>
+// partials[chunk] = {sum of w e, sum of w} of a chunk.
+template <class T, class M, int64_t kLanes>
 struct LossSum {
-  static constexpr int64_t kLanes = kHostMemory ? 8 : 1;
-
   const T* x;
   const T* target;
   double* partials;
   Weights<M> weights;
+  bool is_squared;
 
   HOST_DEVICE void operator()(int64_t chunk) const {
-    double sums[kLanes] = {}, counts[kLanes] = {};
-    weights.each_row(chunk, [&](const auto& weight, int64_t first, int64_t length) {
-      const T* px = x + first;
-      const T* pt = target + first;
-      int64_t j = 0;
-      for (; j + kLanes <= length; j += kLanes) {
-        for (int64_t k = 0; k < kLanes; ++k) sums[k] += term<kSquared>(weight(j + k), load(px[j + k]) - load(pt[j + k]));
-        for (int64_t k = 0; k < kLanes; ++k) counts[k] += weight(j + k);
-      }
-      for (int64_t k = 0; j < length; ++j, ++k) {
-        sums[k] += term<kSquared>(weight(j), load(px[j]) - load(pt[j]));
-        counts[k] += weight(j);
-      }
+    Sums<2, 8> sums;
+    with_choice(is_squared, [&](auto squared) {
+      weights.template each_row<kChunk, kLanes>(chunk, [&](auto weight, int64_t first, int64_t length) {
+        const T *px = x + first, *pt = target + first;
+        const auto terms = [&](int64_t j, double* t) {
+          t[0] = term(squared, weight(j), load(px[j]) - load(pt[j]));
+          t[1] = weight(j);
+        };
+        weight.with_operand([&](auto... own) { sums.add<kLanes>(length, terms, Operand(px), Operand(pt), own...); });
+      });
     });
-    double sum = 0, count = 0;
-    for (int64_t k = 0; k < kLanes; ++k) {
-      sum += sums[k];
-      count += counts[k];
-    }
-    partials[2 * chunk] = sum;
-    partials[2 * chunk + 1] = count;
+    partials[2 * chunk] = sums.total(0);
+    partials[2 * chunk + 1] = sums.total(1);
   }
 };
 
@@ -134,41 +157,54 @@ struct FinishLoss {
   }
 };
 
-template <class T, class M, bool kSquared>
+// to = the gradient of a, where the loss is one of a - b.
+template <class T>
+struct Difference {
+  const T* a;
+  const T* b;
+  T* to;
+};
+
+template <class T, class M, int64_t kLanes>
 struct LossGradient {
   using C = Compute<T>;
 
-  const T* x;
-  const T* target;
+  Difference<T> results[2];
+  int count;             // of results
   const T* dy;           // one element, or as many as x
   const double* weight;  // the mean's divisor, else null
-  T* dx;                 // null where not needed
-  T* dtarget;
   Weights<M> weights;
-  bool each_dy;
+  bool is_squared, has_each_dy;
 
-  HOST_DEVICE void operator()(int64_t chunk) const {
-    const double scale = (kSquared ? 2.0 : 1.0) * (weight == nullptr ? 1.0 : *weight != 0 ? 1 / *weight : 0.0);
-    weights.each_row(chunk, [&](const auto& w, int64_t first, int64_t length) {
-      if (each_dy) row(w, first, length, [&](int64_t j) { return static_cast<C>(scale) * load(dy[first + j]); });
-      else row(w, first, length, [factor = static_cast<C>(scale * load(dy[0]))](int64_t) { return factor; });
+  HOST_DEVICE void operator()(int64_t block) const {
+    const double scale = (is_squared ? 2.0 : 1.0) * (weight == nullptr ? 1.0 : *weight != 0 ? 1 / *weight : 0.0);
+    with_choice(is_squared, [&](auto squared) {
+      with_choice(has_each_dy, [&](auto each_dy) {
+        weights.template each_row<kBlock<kLanes>, kLanes>(block, [&](auto w, int64_t first, int64_t length) {
+          for (int i = 0; i < count; ++i) {
+            const Difference<T>& r = results[i];
+            row(squared, each_dy, scale, w, length, {r.a + first, r.b + first, r.to + first}, dy + (each_dy ? first : 0));
+          }
+        });
+      });
     });
   }
 
-  template <class W, class F>
-  HOST_DEVICE void row(const W& w, int64_t first, int64_t length, const F& factor) const {
-    for (int result = 0; result < 2; ++result) {
-      T* to = result == 0 ? dx : dtarget;
-      if (to == nullptr) continue;
-      to += first;
-      const T* a = (result == 0 ? x : target) + first;
-      const T* b = (result == 0 ? target : x) + first;
-      for (int64_t j = 0; j < length; ++j) to[j] = store<T>(slope(static_cast<C>(w(j)), load(a[j]) - load(b[j]), factor(j)));
-    }
+  template <class S, class E, class W>
+  HOST_DEVICE static void row(S squared, E each_dy, double scale, W w, int64_t length, Difference<T> on, const T* dy) {
+    const T *a = on.a, *b = on.b;
+    T* to = on.to;
+    const C shared = static_cast<C>(scale * load(dy[0]));
+    const auto f = [&](int64_t j) {
+      const C factor = each_dy ? static_cast<C>(scale) * load(dy[j]) : shared;
+      to[j] = store<T>(slope(squared, static_cast<C>(w(j)), load(a[j]) - load(b[j]), factor));
+    };
+    w.with_operand(
+        [&](auto... own) { each_in_row<kLanes>(length, f, Operand(a), Operand(b), Operand(dy, true, !each_dy), Operand(to), own...); });
   }
 
-  HOST_DEVICE static C slope(C w, C d, C factor) {
-    const C direction = kSquared ? d : (d > 0 ? C(1) : d < 0 ? C(-1) : C(0));
+  HOST_DEVICE static C slope(bool squared, C w, C d, C factor) {
+    const C direction = squared ? d : (d > 0 ? C(1) : d < 0 ? C(-1) : C(0));
     const C gradient = w * factor * direction;
     return w != 0 ? gradient : C(0);
   }
@@ -185,53 +221,55 @@ Weights<M> weights_of(const MaskLayout& layout, Span mask, int64_t size) {
   return weights;
 }
 
-// f(element type of x, weights, whether the loss is the squared one). A mask is of bytes or of the type that x is computed in.
-template <class F>
-void each_type(LossOp op, const MaskLayout& layout, Span x, Span mask, F&& f) {
-  visit(x.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    const auto with = [&](const auto& weights) {
-      if (op == LossOp::kSquared) f(tag, weights, std::true_type{});
-      else f(tag, weights, std::false_type{});
-    };
-    const bool bytes = !mask || mask.dtype == DType::kBool || mask.dtype == DType::kUInt8;
-    if constexpr (kIsComplex<T> || kIsInteger<T>) throw std::invalid_argument("a loss does not support this dtype");
-    else if (bytes) with(weights_of<uint8_t>(layout, mask, x.size));
-    else with(weights_of<Compute<T>>(layout, mask, x.size));
+// f.operator()<T, kLanes>(weights) for the element type of x, and lanes of x and others of its type. A mask is of bytes or of the type that
+// x is computed in.
+template <class F, class... Others>
+void each_type(const MaskLayout& layout, Span x, Span mask, F f, Others... others) {
+  visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
+    visit_mask<T>(mask, [&]<class M>(TypeTag<M>) {
+      const auto weights = weights_of<M>(layout, mask, x.size);
+      const auto with = [&]<int64_t kLanes> { f.template operator()<T, kLanes>(weights); };
+      with_lanes<kLanesOf<T>>(weights.row(), with, x.as<T>(), mask.as<M>(), others.template as<T>()...);
+    });
   });
 }
 
-inline int64_t chunks_of(int64_t size) { return (size + kChunk - 1) / kChunk; }
+inline int64_t pieces_of(int64_t size, int64_t piece) { return (size + piece - 1) / piece; }
 
 }  // namespace
 
 void loss(Context& context, LossOp op, LossReduction reduction, const MaskLayout& layout, Span x, Span target, Span mask, Span y,
           Span weight) {
-  const int64_t chunks = chunks_of(x.size);
-  each_type(op, layout, x, mask, [&]<class M>(auto tag, const Weights<M>& weights, auto squared) {
-    using T = typename decltype(tag)::type;
-    const T* px = x.as<const T>();
-    const T* pt = target.as<const T>();
+  const bool squared = op == LossOp::kSquared, mean = reduction == LossReduction::kMean;
+  const auto run = [&]<class T, int64_t kLanes, class M>(const Weights<M>& weights) {
+    const T *px = x.as<const T>(), *pt = target.as<const T>();
     if (reduction == LossReduction::kNone) {
-      return each_run(context, chunks, kChunk, LossKernel<T, M, squared.value>{px, pt, y.as<T>(), weights});
+      constexpr int64_t kPiece = kBlock<kLanes>;
+      return each_run(context, pieces_of(x.size, kPiece), kPiece, LossKernel<T, M, kLanes>{px, pt, y.as<T>(), weights, squared});
     }
+    const int64_t chunks = pieces_of(x.size, kChunk);
     Scratch scratch(context, static_cast<std::size_t>(partial_entries(chunks)) * 2 * sizeof(double));
     double* partials = scratch.as<double>();
-    each_run(context, chunks, kChunk, LossSum<T, M, squared.value>{px, pt, partials, weights});
+    each_run(context, chunks, kChunk, LossSum<T, M, kLanes>{px, pt, partials, weights, squared});
     const double* sums = sum_partials<2>(context, chunks, partials);
-    each(context, 1, FinishLoss<T>{sums, y.as<T>(), weight.as<double>(), reduction == LossReduction::kMean, static_cast<bool>(mask)});
-  });
+    each(context, 1, FinishLoss<T>{sums, y.as<T>(), weight.as<double>(), mean, static_cast<bool>(mask)});
+  };
+  if (reduction == LossReduction::kNone) each_type(layout, x, mask, run, target, y);
+  else each_type(layout, x, mask, run, target);
 }
 
 void loss_backward(Context& context, LossOp op, LossReduction reduction, const MaskLayout& layout, Span x, Span target, Span mask,
                    Span weight, Span dy, Span dx, Span dtarget) {
   const double* divisor = reduction == LossReduction::kMean ? weight.as<const double>() : nullptr;
-  each_type(op, layout, x, mask, [&]<class M>(auto tag, const Weights<M>& weights, auto squared) {
-    using T = typename decltype(tag)::type;
-    each_run(context, chunks_of(x.size), kChunk,
-             LossGradient<T, M, squared.value>{x.as<const T>(), target.as<const T>(), dy.as<const T>(), divisor, dx.as<T>(),
-                                               dtarget.as<T>(), weights, reduction == LossReduction::kNone});
-  });
+  const bool each_dy = reduction == LossReduction::kNone;
+  const auto run = [&]<class T, int64_t kLanes, class M>(const Weights<M>& weights) {
+    LossGradient<T, M, kLanes> kernel{{}, 0, dy.as<const T>(), divisor, weights, op == LossOp::kSquared, each_dy};
+    const T *px = x.as<const T>(), *pt = target.as<const T>();
+    if (dx) kernel.results[kernel.count++] = {px, pt, dx.as<T>()};
+    if (dtarget) kernel.results[kernel.count++] = {pt, px, dtarget.as<T>()};
+    each_run(context, pieces_of(x.size, kBlock<kLanes>), kBlock<kLanes>, kernel);
+  };
+  each_type(layout, x, mask, run, target, each_dy ? dy : Span{}, dx, dtarget);
 }
 
 }  // namespace partialconv

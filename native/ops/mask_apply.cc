@@ -4,17 +4,13 @@
 #include "../dtype.h"
 #include "../groups.h"
 #include "../ops.h"
-#include "../vectors.h"
 
 namespace partialconv {
 namespace {
 
-// A GPU's thread has kLanes elements of a row, whose length they divide.
 template <MaskOp kOp, class T, class M, int64_t kLanes>
 struct Masked {
-  using Rows = std::conditional_t<kLanes == 1, Blocks, BlocksOf<kLanes>>;
-
-  Rows blocks;
+  Blocks<kLanes> blocks;
   double eps;
   const T* x;
   MaskRows<M> mask;
@@ -25,12 +21,8 @@ struct Masked {
     const T* px = x + row.offset;
     T* py = y + row.offset;
     const M* m = mask.at(row);
-    if constexpr (kLanes > 1) {
-      const auto lanes = [&] { each_lane<kLanes>([&](int64_t j) { py[j] = element(px, m, j); }); };
-      in_registers<kLanes>(0, lanes, Operand(px), Operand(m, kMasked<M>), Operand(py));
-    } else {
-      for (int64_t j = 0; j < row.length; ++j) py[j] = element(px, m, j);
-    }
+    each_in_block<kLanes>(
+        row, [&](int64_t j) { py[j] = element(px, m, j); }, Operand(px), Operand(m, kMasked<M>), Operand(py));
   }
 
   HOST_DEVICE T element(const T* px, const M* m, int64_t j) const {
@@ -48,19 +40,12 @@ struct Masked {
 
 template <MaskOp kOp>
 void run(Context& context, const MaskShape& p, double eps, Span x, Span mask, Span y) {
-  visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
-    visit_mask<T>(mask, [&]<class M>(TypeTag<M>) {
-      const MaskRows<M> rows(mask, p.mask_n, p.mask_c, p.s);
-      const auto launch = [&]<int64_t kLanes> {
-        using Kernel = Masked<kOp, T, M, kLanes>;
-        const typename Kernel::Rows blocks(p.n, p.c, p.s);
-        each(context, blocks.count(), Kernel{blocks, eps, x.as<const T>(), rows, y.as<T>()}, blocks.work());
-      };
-      constexpr int64_t kLanes = kHostMemory ? 1 : kLanesOf<T>;
-      if (p.s % kLanes == 0 && aligned<kLanes>(x.as<T>(), y.as<T>(), mask.as<M>())) launch.template operator()<kLanes>();
-      else launch.template operator()<1>();
-    });
-  });
+  const auto launch = [&]<class T, class M, int64_t kLanes> {
+    const Blocks<kLanes> blocks(p.n, p.c, p.s);
+    const MaskRows<M> rows(mask, p.mask_n, p.mask_c, p.s);
+    each(context, blocks.count(), Masked<kOp, T, M, kLanes>{blocks, eps, x.as<const T>(), rows, y.as<T>()}, blocks.work());
+  };
+  visit_rows(p.s, x, mask, launch, y);
 }
 
 }  // namespace

@@ -5,15 +5,10 @@
 
 #include "../device.h"
 #include "../padding.h"
+#include "../vectors.h"
 
 namespace partialconv {
 namespace {
-
-// Neighbouring outputs of one functor call: enough for a vector register on the CPU, one for coalesced threads on a GPU.
-constexpr int64_t kLanes = kHostMemory ? 16 : 1;
-
-// Neighbouring positions of one call that sums channels up: on the CPU so many that each channel is read in long runs.
-constexpr int64_t kRun = kHostMemory ? 256 : 1;
 
 template <class T>
 HOST_DEVICE inline T value_of(const T* mask, int64_t i) {
@@ -26,8 +21,8 @@ HOST_DEVICE inline T value_of(const uint8_t* mask, int64_t i) {
 
 // sum[j] += how many channels, area apart, are valid at position j < count. Counted in bytes, as many as cannot overflow: 16 lanes of
 // a vector where float32 has 4.
-template <class T>
-HOST_DEVICE inline void count_channels(T* sum, const uint8_t* from, int64_t area, int64_t channels, int64_t count) {
+template <int64_t kRun, class T>
+void count_channels(T* sum, const uint8_t* from, int64_t area, int64_t channels, int64_t count) {
   for (int64_t left = channels; left > 0; left -= UINT8_MAX) {
     uint8_t part[kRun] = {};
     for (int64_t c = 0; c < left && c < UINT8_MAX; ++c, from += area) {
@@ -37,32 +32,41 @@ HOST_DEVICE inline void count_channels(T* sum, const uint8_t* from, int64_t area
   }
 }
 
-// sums[n, r, p] = sum of the mask's channels of group r at position p: one read of the mask.
-template <class T, class M>
+// sums[n, r, p] = sum of the mask's channels of group r at position p: one read of the mask. A functor call has neighbouring positions: a
+// GPU's kLanes, in vectors; the CPU's so many that each channel is read in long runs.
+template <class T, class M, int64_t kLanes>
 struct SumChannels {
+  static constexpr int64_t kRun = kHostMemory ? 256 : kLanes;
+
   const M* mask;
   T* sums;
   int64_t channels, area, blocks;  // channels of a group, h * w, and area in blocks of kRun
 
   HOST_DEVICE void operator()(int64_t i) const {
     const int64_t plane = i / blocks, start = i % blocks * kRun;
-    const int64_t count = area - start < kRun ? area - start : kRun;
+    const int64_t count = !kHostMemory || area - start >= kRun ? kRun : area - start;
     const M* from = mask + plane * channels * area + start;
+    T* to = sums + plane * area + start;
     T sum[kRun] = {};
     if constexpr (kHostMemory && std::is_same_v<M, uint8_t>) {
-      count_channels(sum, from, area, channels, count);
+      count_channels<kRun>(sum, from, area, channels, count);
     } else {
       for (int64_t c = 0; c < channels; ++c, from += area) {
-        for (int64_t j = 0; j < count; ++j) sum[j] += value_of<T>(from, j);
+        each_in_row<kLanes>(
+            count, [&](int64_t j) { sum[j] += value_of<T>(from, j); }, Operand(from));
       }
     }
-    for (int64_t j = 0; j < count; ++j) sums[plane * area + start + j] = sum[j];
+    each_in_row<kLanes>(
+        count, [&](int64_t j) { to[j] = sum[j]; }, Operand(to));
   }
 };
 
-// The window sum of a plane [h, w] (null: all ones), then ratio and updated.
-template <class T, class M>
+// The window sum of a plane [h, w] (null: all ones), then ratio and updated. A functor call has neighbouring outputs: a GPU's kVector, the
+// CPU's enough for its registers.
+template <class T, class M, int64_t kVector>
 struct CountWindow {
+  static constexpr int64_t kLanes = kHostMemory ? 16 : kVector;
+
   ConvGeometry g;
   T window, weight, eps;
   const M* mask;
@@ -73,7 +77,7 @@ struct CountWindow {
   HOST_DEVICE void operator()(int64_t i) const {
     const int64_t start = i % blocks * kLanes, row = i / blocks;
     const int64_t y = row % g.ho, plane = row / g.ho;
-    const int64_t lanes = g.wo - start < kLanes ? g.wo - start : kLanes;
+    const int64_t lanes = !kHostMemory || g.wo - start >= kLanes ? kLanes : g.wo - start;
     T count[kLanes] = {};
     for (int64_t kh = 0; kh < g.kh; ++kh) {
       const int64_t h = source_index(y * g.stride_h - g.pad_h + kh * g.dilation_h, g.h, g.padding_mode);
@@ -81,17 +85,25 @@ struct CountWindow {
       for (int64_t kw = 0; kw < g.kw; ++kw) add_tap(count, plane, h, start * g.stride_w - g.pad_w + kw * g.dilation_w, lanes);
     }
     const int64_t out = (plane * g.ho + y) * g.wo + start;
-    for (int64_t j = 0; j < lanes; ++j) {
+    T *ratios = ratio + out, *opened = updated + out;
+    const auto put = [&](int64_t j) {
       const T sum = count[j] * weight;
-      ratio[out + j] = sum > 0 ? window / (sum + eps) : T(0);
-      updated[out + j] = sum > 0 ? (sum < 1 ? sum : T(1)) : T(0);
-    }
+      ratios[j] = sum > 0 ? window / (sum + eps) : T(0);
+      opened[j] = sum > 0 ? (sum < 1 ? sum : T(1)) : T(0);
+    };
+    each_in_row<kVector>(lanes, put, Operand(ratios), Operand(opened));
   }
 
   HOST_DEVICE void add_tap(T* count, int64_t plane, int64_t h, int64_t first, int64_t lanes) const {
     const M* row = mask == nullptr ? nullptr : mask + (plane * g.h + h) * g.w;
     if (row != nullptr && g.stride_w == 1 && lanes == kLanes && first >= 0 && first + kLanes <= g.w) {
-      for (int64_t j = 0; j < kLanes; ++j) count[j] += value_of<T>(row, first + j);
+      const M* from = row + first;
+      const auto add = [&](int64_t j) { count[j] += value_of<T>(from, j); };
+      if (kVector > 1 && aligned<kVector>(from)) return each_in_row<kVector>(kLanes, add, Operand(from));
+      // In two loops: bytes may alias the counts, and one loop is slower for it.
+      T values[kLanes];
+      for (int64_t j = 0; j < kLanes; ++j) values[j] = value_of<T>(from, j);
+      for (int64_t j = 0; j < kLanes; ++j) count[j] += values[j];
       return;
     }
     for (int64_t j = 0; j < lanes; ++j) {
@@ -103,19 +115,33 @@ struct CountWindow {
 
 template <class T, class M>
 void count_windows(Context& context, const ConvGeometry& g, const MaskCount& count, double eps, const M* mask, Span ratio, Span updated) {
-  const int64_t blocks = (g.wo + kLanes - 1) / kLanes;
-  each(context, g.ratio_n * g.ratio_c * g.ho * blocks,
-       CountWindow<T, M>{g, T(count.window), T(count.weight), T(eps), mask, ratio.as<T>(), updated.as<T>(), blocks}, kLanes * g.kh * g.kw);
+  T *ratios = ratio.as<T>(), *opened = updated.as<T>();
+  const auto launch = [&]<int64_t kVector> {
+    using Kernel = CountWindow<T, M, kVector>;
+    const int64_t blocks = (g.wo + Kernel::kLanes - 1) / Kernel::kLanes;
+    each(context, g.ratio_n * g.ratio_c * g.ho * blocks, Kernel{g, T(count.window), T(count.weight), T(eps), mask, ratios, opened, blocks},
+         Kernel::kLanes * g.kh * g.kw);
+  };
+  with_lanes<kLanesOf<T>>(g.wo, launch, ratios, opened);
+}
+
+template <class T, class M>
+void sum_channels(Context& context, const ConvGeometry& g, const M* mask, T* sums) {
+  const int64_t area = g.h * g.w, planes = g.mask_n * g.ratio_c, channels = g.mask_c / g.ratio_c;
+  const auto launch = [&]<int64_t kLanes> {
+    using Kernel = SumChannels<T, M, kLanes>;
+    const int64_t blocks = (area + Kernel::kRun - 1) / Kernel::kRun;
+    each(context, planes * blocks, Kernel{mask, sums, channels, area, blocks}, Kernel::kRun * channels);
+  };
+  with_lanes<kLanesOf<T>>(area, launch, mask, sums);
 }
 
 template <class T, class M>
 void ratio_of(Context& context, const ConvGeometry& g, const MaskCount& count, double eps, Span mask, Span ratio, Span updated) {
   if (g.mask_c <= g.ratio_c) return count_windows<T>(context, g, count, eps, mask.as<const M>(), ratio, updated);
-  const int64_t area = g.h * g.w, blocks = (area + kRun - 1) / kRun, planes = g.mask_n * g.ratio_c;
-  Scratch scratch(context, planes * area * sizeof(T));
+  Scratch scratch(context, g.mask_n * g.ratio_c * g.h * g.w * sizeof(T));
   T* sums = scratch.as<T>();
-  each(context, planes * blocks, SumChannels<T, M>{mask.as<const M>(), sums, g.mask_c / g.ratio_c, area, blocks},
-       kRun * g.mask_c / g.ratio_c);
+  sum_channels<T>(context, g, mask.as<const M>(), sums);
   count_windows<T>(context, g, count, eps, static_cast<const T*>(sums), ratio, updated);
 }
 

@@ -32,7 +32,7 @@ struct Partial {
   double count, sum, weight, centre, squares;
 };
 
-template <class T, class M>
+template <class T, class M, int64_t kLanes>
 struct ChunkStatistics {
   Groups groups;
   const T* x;
@@ -46,10 +46,11 @@ struct ChunkStatistics {
     groups.each_row(i, [&](const Row& row) {
       const T* px = x + row.offset;
       const M* m = mask.at(row);
-      squares.add(row.length, [=](int64_t j, double* t) {
+      const auto terms = [&](int64_t j, double* t) {
         const double value = load(px[j]), weighted = ((is_valid(m, j) ? value : p.centre) - p.centre) * mask_value(m, j);
         t[0] = weighted * weighted;
-      });
+      };
+      squares.add<kLanes>(row.length, terms, Operand(px), Operand(m, kMasked<M>));
     });
     p.squares = squares.total(0);
     partial[i] = p;
@@ -62,12 +63,13 @@ struct ChunkStatistics {
     groups.each_row(i, [&](const Row& row) {
       const T* px = x + row.offset;
       const M* m = mask.at(row);
-      sums.add(row.length, [=](int64_t j, double* t) {
+      const auto terms = [&](int64_t j, double* t) {
         const double any = load(px[j]), value = is_valid(m, j) ? any : 0, weight = mask_value(m, j);
         t[0] = weight;
         t[1] = value;
         if constexpr (kSoft) t[2] = weight * weight, t[3] = weight * weight * value;
-      });
+      };
+      sums.template add<kLanes>(row.length, terms, Operand(px), Operand(m, kMasked<M>));
     });
     const double count = sums.total(0), sum = sums.total(1);
     if constexpr (kSoft) return {count, sum, sums.total(2), sums.total(3), 0};
@@ -113,9 +115,9 @@ struct FrozenStatistics {
   HOST_DEVICE void operator()(int64_t c) const { statistics[c] = {0, load(running_mean[c]), 1 / sqrt(load(running_var[c]) + eps), 0}; }
 };
 
-template <class T, class M>
+template <class T, class M, int64_t kLanes>
 struct Normalize {
-  Blocks blocks;
+  Blocks<kLanes> blocks;
   bool per_sample;
   const T *x, *weight, *bias;
   MaskRows<M> mask;
@@ -132,11 +134,10 @@ struct Normalize {
     const T* px = x + row.offset;
     T* py = y + row.offset;
     const M* m = mask.at(row);
-    if (st.r == 0) {
-      for (int64_t j = 0; j < row.length; ++j) py[j] = store<T>(shift);
-    } else {
-      for (int64_t j = 0; j < row.length; ++j) py[j] = store<T>((value_at(px, m, j) - mean) * scale + shift);
-    }
+    const auto nothing = [&](int64_t j) { py[j] = store<T>(shift); };
+    const auto normalized = [&](int64_t j) { py[j] = store<T>((value_at(px, m, j) - mean) * scale + shift); };
+    if (st.r == 0) each_in_block<kLanes>(row, nothing, Operand(py));
+    else each_in_block<kLanes>(row, normalized, Operand(px), Operand(m, kMasked<M>), Operand(py));
   }
 };
 
@@ -147,7 +148,7 @@ struct Gradient {
   double dy, dy_x;
 };
 
-template <class T, class M>
+template <class T, class M, int64_t kLanes>
 struct ChunkGradient {
   Groups groups;
   const T *x, *dy;
@@ -161,10 +162,11 @@ struct ChunkGradient {
     groups.each_row(i, [&](const Row& row) {
       const T *px = x + row.offset, *pdy = dy + row.offset;
       const M* m = mask.at(row);
-      sums.add(row.length, [=](int64_t j, double* t) {
+      const auto terms = [&](int64_t j, double* t) {
         t[0] = load(pdy[j]);
         t[1] = t[0] * (value_at(px, m, j) - mean);
-      });
+      };
+      sums.add<kLanes>(row.length, terms, Operand(px), Operand(pdy), Operand(m, kMasked<M>));
     });
     partial[i] = {sums.total(0), sums.total(1)};
   }
@@ -214,9 +216,9 @@ struct ParameterGradient {
   }
 };
 
-template <class T, class M>
+template <class T, class M, int64_t kLanes>
 struct PropagateInput {
-  Blocks blocks;
+  Blocks<kLanes> blocks;
   bool per_sample;
   const T *x, *dy;
   MaskRows<M> mask;
@@ -233,11 +235,12 @@ struct PropagateInput {
     const T *px = x + row.offset, *pdy = dy + row.offset;
     T* pdx = dx + row.offset;
     const M* m = mask.at(row);
-    for (int64_t j = 0; j < row.length; ++j) {
+    const auto propagated = [&](int64_t j) {
       const C weight = static_cast<C>(mask_value(m, j));
       const C carried = constant + slope * weight * weight * (value_at(px, m, j) - mean);
       pdx[j] = store<T>(scale * load(pdy[j]) + (is_valid(m, j) ? carried : C(0)));
-    }
+    };
+    each_in_block<kLanes>(row, propagated, Operand(px), Operand(pdy), Operand(m, kMasked<M>), Operand(pdx));
   }
 };
 
@@ -247,49 +250,49 @@ void norm_forward(Context& context, const Normalization& p, double eps, double m
                   Span running_mean, Span running_var, Span statistics, Span y) {
   const bool per_sample = p.per_sample != 0;
   const Groups groups(p.n, p.c, p.s, per_sample);
-  const Blocks blocks(p.n, p.c, p.s);
   Statistics* st = statistics.as<Statistics>();
   Scratch scratch(context, p.frozen ? 0 : groups.chunks() * sizeof(Partial));
-  visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
-    visit_mask<T>(mask, [&]<class M>(TypeTag<M>) {
-      const MaskRows<M> rows(mask, p.mask_n, p.mask_c, p.s);
-      T *mean = running_mean.as<T>(), *var = running_var.as<T>();
-      Partial* partial = scratch.as<Partial>();
-      if (p.frozen) {
-        each(context, p.c, FrozenStatistics<T>{mean, var, eps, st});
-      } else {
-        each(context, groups.chunks(), ChunkStatistics<T, M>{groups, x.as<const T>(), rows, partial}, groups.work());
-        each(context, groups.count(), MergeStatistics<T>{partial, groups.per_group(), eps, momentum, kMasked<M>, mean, var, st},
-             groups.per_group());
-      }
-      const Normalize<T, M> normalize{blocks, per_sample, x.as<const T>(), weight.as<const T>(), bias.as<const T>(), rows, st, y.as<T>()};
-      each(context, blocks.count(), normalize, blocks.work());
-    });
-  });
+  const auto run = [&]<class T, class M, int64_t kLanes> {
+    const MaskRows<M> rows(mask, p.mask_n, p.mask_c, p.s);
+    const T* px = x.as<const T>();
+    T *mean = running_mean.as<T>(), *var = running_var.as<T>();
+    Partial* partial = scratch.as<Partial>();
+    if (p.frozen) {
+      each(context, p.c, FrozenStatistics<T>{mean, var, eps, st});
+    } else {
+      each(context, groups.chunks(), ChunkStatistics<T, M, kLanes>{groups, px, rows, partial}, groups.work());
+      each(context, groups.count(), MergeStatistics<T>{partial, groups.per_group(), eps, momentum, kMasked<M>, mean, var, st},
+           groups.per_group());
+    }
+    const Blocks<kLanes> blocks(p.n, p.c, p.s);
+    const Normalize<T, M, kLanes> normalize{blocks, per_sample, px, weight.as<const T>(), bias.as<const T>(), rows, st, y.as<T>()};
+    each(context, blocks.count(), normalize, blocks.work());
+  };
+  visit_rows(p.s, x, mask, run, y);
 }
 
 void norm_backward(Context& context, const Normalization& p, Span x, Span mask, Span weight, Span statistics, Span dy, Span dx,
                    Span dweight, Span dbias) {
   const bool per_sample = p.per_sample != 0;
   const Groups groups(p.n, p.c, p.s, per_sample);
-  const Blocks blocks(p.n, p.c, p.s);
   const bool parameters = dweight || dbias, needs_sums = parameters || !p.frozen;
   const Statistics* st = statistics.as<const Statistics>();
   Scratch partials(context, (needs_sums ? groups.chunks() : 0) * sizeof(Gradient));
   Scratch merged(context, groups.count() * sizeof(Gradient)), coefficients(context, groups.count() * sizeof(InputGradient));
   Gradient *partial = needs_sums ? partials.as<Gradient>() : nullptr, *sums = merged.as<Gradient>();
   InputGradient* input = coefficients.as<InputGradient>();
-  visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
-    visit_mask<T>(mask, [&]<class M>(TypeTag<M>) {
-      const MaskRows<M> rows(mask, p.mask_n, p.mask_c, p.s);
-      const T *px = x.as<const T>(), *pdy = dy.as<const T>();
-      if (needs_sums) each(context, groups.chunks(), ChunkGradient<T, M>{groups, px, pdy, rows, st, partial}, groups.work());
-      const MergeGradient<T> merge{partial, groups.per_group(), p.c, p.frozen != 0, weight.as<const T>(), st, sums, input};
-      each(context, groups.count(), merge, groups.per_group());
-      if (parameters) each(context, p.c, ParameterGradient<T>{sums, groups.count(), p.c, dweight.as<T>(), dbias.as<T>()}, p.n);
-      if (dx) each(context, blocks.count(), PropagateInput<T, M>{blocks, per_sample, px, pdy, rows, st, input, dx.as<T>()}, blocks.work());
-    });
-  });
+  const auto run = [&]<class T, class M, int64_t kLanes> {
+    const MaskRows<M> rows(mask, p.mask_n, p.mask_c, p.s);
+    const T *px = x.as<const T>(), *pdy = dy.as<const T>();
+    if (needs_sums) each(context, groups.chunks(), ChunkGradient<T, M, kLanes>{groups, px, pdy, rows, st, partial}, groups.work());
+    const MergeGradient<T> merge{partial, groups.per_group(), p.c, p.frozen != 0, weight.as<const T>(), st, sums, input};
+    each(context, groups.count(), merge, groups.per_group());
+    if (parameters) each(context, p.c, ParameterGradient<T>{sums, groups.count(), p.c, dweight.as<T>(), dbias.as<T>()}, p.n);
+    if (!dx) return;
+    const Blocks<kLanes> blocks(p.n, p.c, p.s);
+    each(context, blocks.count(), PropagateInput<T, M, kLanes>{blocks, per_sample, px, pdy, rows, st, input, dx.as<T>()}, blocks.work());
+  };
+  visit_rows(p.s, x, mask, run, dy, dx);
 }
 
 }  // namespace partialconv

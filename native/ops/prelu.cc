@@ -8,25 +8,26 @@
 namespace partialconv {
 namespace {
 
-// With dy: the gradient, else y itself.
-template <class T>
+// y = (x > 0 ? 1 : a) from, which is x, or dy where y is the gradient.
+template <class T, int64_t kLanes>
 struct Slope {
-  Blocks blocks;
+  Blocks<kLanes> blocks;
   bool shared;
-  const T *x, *a, *dy;
+  const T *x, *a, *from;
   T* y;
 
   HOST_DEVICE void operator()(int64_t i) const {
     const Row row = blocks.at(i);
     using C = Compute<T>;
     const C slope = load(a[shared ? 0 : row.channel]);
-    const T *px = x + row.offset, *from = (dy == nullptr ? x : dy) + row.offset;
+    const T *px = x + row.offset, *pfrom = from + row.offset;
     T* py = y + row.offset;
-    for (int64_t j = 0; j < row.length; ++j) py[j] = store<T>((load(px[j]) > 0 ? C(1) : slope) * load(from[j]));
+    const auto sloped = [&](int64_t j) { py[j] = store<T>((load(px[j]) > 0 ? C(1) : slope) * load(pfrom[j])); };
+    each_in_block<kLanes>(row, sloped, Operand(px), Operand(pfrom), Operand(py));
   }
 };
 
-template <class T>
+template <class T, int64_t kLanes>
 struct ChunkSlopeGradient {
   Groups groups;
   const T *x, *dy;
@@ -36,10 +37,11 @@ struct ChunkSlopeGradient {
     Sums<1> sum;
     groups.each_row(i, [&](const Row& row) {
       const T *px = x + row.offset, *pdy = dy + row.offset;
-      sum.add(row.length, [=](int64_t j, double* t) {
+      const auto terms = [&](int64_t j, double* t) {
         const Compute<T> value = load(px[j]);
         t[0] = static_cast<double>(value > 0 ? 0 : value) * load(pdy[j]);
-      });
+      };
+      sum.add<kLanes>(row.length, terms, Operand(px), Operand(pdy));
     });
     partial[i] = sum.total(0);
   }
@@ -58,26 +60,34 @@ struct MergeSlopeGradient {
   }
 };
 
+template <class T>
+void run_slope(Context& context, const Slopes& p, const T* x, const T* a, const T* from, T* y) {
+  const auto launch = [&]<int64_t kLanes> {
+    const Blocks<kLanes> blocks(p.n, p.c, p.s);
+    each(context, blocks.count(), Slope<T, kLanes>{blocks, p.slopes == 1, x, a, from, y}, blocks.work());
+  };
+  with_lanes<kLanesOf<T>>(p.s, launch, x, from, y);
+}
+
 }  // namespace
 
 void prelu(Context& context, const Slopes& p, Span x, Span weight, Span y) {
-  const Blocks blocks(p.n, p.c, p.s);
-  visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
-    each(context, blocks.count(), Slope<T>{blocks, p.slopes == 1, x.as<const T>(), weight.as<const T>(), nullptr, y.as<T>()},
-         blocks.work());
-  });
+  visit_real(x.dtype,
+             [&]<class T>(TypeTag<T>) { run_slope<T>(context, p, x.as<const T>(), weight.as<const T>(), x.as<const T>(), y.as<T>()); });
 }
 
 void prelu_backward(Context& context, const Slopes& p, Span x, Span weight, Span dy, Span dx, Span dweight) {
-  const Blocks blocks(p.n, p.c, p.s);
   const Groups groups(p.n, p.c, p.s, false);
   Scratch scratch(context, dweight ? groups.chunks() * sizeof(double) : 0);
   visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
     const T *px = x.as<const T>(), *pdy = dy.as<const T>();
-    if (dx) each(context, blocks.count(), Slope<T>{blocks, p.slopes == 1, px, weight.as<const T>(), pdy, dx.as<T>()}, blocks.work());
+    if (dx) run_slope<T>(context, p, px, weight.as<const T>(), pdy, dx.as<T>());
     if (!dweight) return;
     double* partial = scratch.as<double>();
-    each(context, groups.chunks(), ChunkSlopeGradient<T>{groups, px, pdy, partial}, groups.work());
+    const auto sum = [&]<int64_t kLanes> {
+      each(context, groups.chunks(), ChunkSlopeGradient<T, kLanes>{groups, px, pdy, partial}, groups.work());
+    };
+    with_lanes<kLanesOf<T>>(p.s, sum, px, pdy);
     const int64_t chunks = p.slopes == 0 ? 0 : groups.chunks() / p.slopes;
     each(context, p.slopes, MergeSlopeGradient<T>{partial, chunks, dweight.as<T>()}, chunks);
   });

@@ -5,6 +5,7 @@
 #include "../device.h"
 #include "../dtype.h"
 #include "../ops.h"
+#include "../vectors.h"
 
 namespace partialconv {
 namespace {
@@ -40,12 +41,15 @@ struct PutResult {
 // Elements of x that one functor call adds up, about. On a GPU short ones, so that many threads have work.
 inline constexpr int64_t kChunk = kHostMemory ? 8192 : 64;
 
-// inner == 1: contiguous elements, added in 8 interleaved sums.
+// inner == 1: contiguous elements, added in 8 interleaved sums, which are whole vectors of a GPU's.
 template <class X, class S, class Put>
 struct SumContiguous {
+  static constexpr int64_t kLanes = kHostMemory ? 1 : kLanesOf<X, double>;
+
   const X* x;
   Put put;
   int64_t reduced, chunks;
+  bool in_vectors;
 
   HOST_DEVICE void operator()(int64_t i) const {
     const int64_t begin = i % chunks * kChunk;
@@ -54,7 +58,10 @@ struct SumContiguous {
     S sums[8] = {};
     int64_t j = 0;
     for (; j + 8 <= n; j += 8) {
-      for (int64_t k = 0; k < 8; ++k) add(sums[k], load(p[j + k]));
+      const X* eight = p + j;
+      const auto add_to = [&](int64_t k) { add(sums[k], load(eight[k])); };
+      if (kLanes > 1 && in_vectors) each_in_row<kLanes>(8, add_to, Operand(eight));
+      else each_in_row<1>(8, add_to);
     }
     for (int64_t k = 0; j < n; ++j, ++k) add(sums[k], load(p[j]));
     for (int64_t width = 4; width > 0; width /= 2) {
@@ -103,7 +110,9 @@ void sum_chunks(Context& context, const Reduction& r, const X* x, Put put) {
   const Chunks chunks(r);
   const int64_t cost = (r.reduced < chunks.rows ? r.reduced : chunks.rows) * chunks.columns;
   if (r.inner == 1) {
-    each(context, r.outer * chunks.count, SumContiguous<X, S, Put>{x, put, r.reduced, chunks.count}, cost);
+    using Kernel = SumContiguous<X, S, Put>;
+    const bool in_vectors = aligned<Kernel::kLanes>(x) && (r.outer == 1 || r.reduced % Kernel::kLanes == 0);
+    each(context, r.outer * chunks.count, Kernel{x, put, r.reduced, chunks.count, in_vectors}, cost);
   } else {
     const int64_t blocks = (r.inner + chunks.columns - 1) / chunks.columns;
     const SumColumns<X, S, Put> kernel{x, put, r.reduced, r.inner, chunks.rows, chunks.count, blocks};

@@ -41,6 +41,10 @@ describe('CUDA backend', function () {
     runTest(join(cmakeFolder, 'vectors_test'));
   });
 
+  it('vectors of rows and of sums over them: the bits of single elements, and vectors wherever rows are whole ones', () => {
+    runTest(join(cmakeFolder, 'rows_test'));
+  });
+
   it('plans: tiers, the disk, wrong ones that are dropped, the fastest that is taken', () => {
     runTest(join(cmakeFolder, 'plans_test'));
   });

@@ -1,4 +1,5 @@
-// Vectors of 16 bytes on 'cuda': the CPU's bits for every length round one and for slices that begin off one, and the threads of a launch.
+// Vectors of 16 bytes on 'cuda': the CPU's bits for every length round one and for slices that begin off one (of sums, nearly), and the
+// threads of a launch.
 import { expect } from 'chai';
 import type { Device, DType, Tensor } from '../../ts';
 import * as api from '../../ts';
@@ -11,6 +12,11 @@ import { describeOnFake, expectNear, needsCuda, onGpu, type Precision, TOLERANCE
 const ALL = Object.keys(DTYPES) as DType[];
 const COMPLEX: readonly DType[] = ['complex64', 'complex128'];
 const REALS: readonly DType[] = ['float64', 'float32', 'float16', 'bfloat16'];
+
+const LOSSES = [
+  [api.mseLoss, api.maskedMseLoss],
+  [api.l1Loss, api.maskedL1Loss],
+] as const;
 
 const fine = (shape: readonly number[], dtype: DType, seed = 3): Tensor =>
   api.cast(toTensor(generate('fine', seed, shape, COMPLEX.includes(dtype)), COMPLEX.includes(dtype) ? dtype : 'float64'), dtype);
@@ -26,6 +32,24 @@ function expectSameBits(what: string, make: () => readonly Tensor[]): void {
     if (onGpu) expectNear(toValues(t).data, toValues(e).data, TOLERANCE[DTYPES[e.dtype].real as Precision] ?? 0, `${what}, result ${i}`);
     else expectSame(t.to('cpu'), e, `${what}, result ${i}`);
   }
+}
+
+/** The same tensors on both devices, but for another order of sums. */
+function expectNearCpu(what: string, make: () => readonly Tensor[]): void {
+  const on = (device: Device) => onDevice(device, make);
+  const expected = on('cpu');
+  for (const [i, t] of on('cuda').entries()) {
+    const e = expected[i] as Tensor;
+    expectNear(toValues(t).data, toValues(e).data, TOLERANCE[e.dtype as Precision], `${what}, result ${i}`);
+  }
+}
+
+/** y = f(inputs) and the gradients of the inputs. */
+function withGradients(inputs: readonly Tensor[], f: () => Tensor): Tensor[] {
+  for (const t of inputs) t.requiresGrad = true;
+  const y = f();
+  y.backward(fine(y.shape, y.dtype, 7));
+  return [y.detach(), ...inputs.map((t) => t.grad as Tensor)];
 }
 
 /** What the ops of ops/elementwise.cc and ops/copy.cc make of x. */
@@ -66,6 +90,39 @@ describe("vectors on 'cuda'", () => {
           const [x, m] = [fine([2, 3, n], dtype), mask([2, 1, n])];
           return [api.applyMask(x, m), api.unMask(x, m)];
         });
+      }
+    });
+
+    it(`${dtype}: norms and PReLU of rows of 2 to 17 elements, and of more than a chunk, have the CPU's numbers`, () => {
+      for (const n of [...Array.from({ length: 16 }, (_, i) => i + 2), 264, 521]) {
+        for (const m of [null, mask([2, 1, n])]) {
+          expectNearCpu(`${n} columns${m ? ', masked' : ''}`, () => {
+            const [x, z, weight, bias] = [fine([2, 3, n], dtype), fine([2, 3, n], dtype), fine([3], dtype, 4), fine([3], dtype, 5)];
+            const here = m?.to(testDevice()) ?? null;
+            const norm = withGradients([x, weight, bias], () => api.batchNorm(x, { training: true, mask: here, weight, bias, eps: 0.1 }));
+            return [...norm, ...withGradients([z], () => api.instanceNorm(z, { mask: here, eps: 0.1 }))];
+          });
+        }
+        expectNearCpu(`PReLU, ${n} columns`, () => {
+          const [x, weight] = [fine([2, 3, n], dtype), fine([3], dtype, 4)];
+          return withGradients([x, weight], () => api.prelu(x, weight));
+        });
+      }
+    });
+
+    it(`${dtype}: losses of rows of 1 to 17 elements, and of more than a chunk, have the CPU's numbers`, () => {
+      for (const n of [...Array.from({ length: 17 }, (_, i) => i + 1), 264]) {
+        for (const m of [null, mask([2, 1, n]), mask([2, 3, 1]), mask([2, 3, n])]) {
+          for (const [plain, masked] of LOSSES) {
+            for (const reduction of ['none', 'mean'] as const) {
+              expectNearCpu(`${plain.name}, ${reduction}, ${n} columns, mask [${m?.shape}]`, () => {
+                const [x, target] = [fine([2, 3, n], dtype), fine([2, 3, n], dtype, 4)];
+                const loss = () => (m ? masked(x, target, m.to(testDevice()), { reduction }) : plain(x, target, { reduction }));
+                return withGradients([x, target], loss);
+              });
+            }
+          }
+        }
       }
     });
 
