@@ -41,6 +41,18 @@ HOST_DEVICE inline void each_lane(F f) {
   unrolled(std::make_integer_sequence<int64_t, kLanes>());
 }
 
+// kLanes neighbouring elements.
+template <int64_t kLanes, class T>
+HOST_DEVICE inline Vector<T, kLanes> read_vector(const T* at) {
+  CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
+  return *reinterpret_cast<const Vector<T, kLanes>*>(at);
+}
+template <int64_t kLanes, class T>
+HOST_DEVICE inline void write_vector(T* at, const Vector<T, kLanes>& vector) {
+  CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
+  *reinterpret_cast<Vector<T, kLanes>*>(at) = vector;
+}
+
 // An operand of in_registers(): used or left alone; a vector of its elements, or its first one in all lanes.
 template <class T>
 struct Operand {

@@ -2,6 +2,7 @@
 #include "../padding.h"
 #include "../vectors.h"
 #include "gate.h"
+#include "tiles.h"
 
 namespace partialconv::cuda {
 namespace {
@@ -26,7 +27,7 @@ HOST_DEVICE inline void put(int64_t there, const T*& x, T* y, F value) {
   else in_registers<kLanes>(0, zeros, Operand(y));
 }
 
-// A thread has kLanes channels of a cell, which are neighbours in both images, or one element.
+// A thread has kLanes channels of a cell, or cells of a channel, which are neighbours in both images; or one element.
 template <class T, int64_t kLanes>
 struct ToImage {
   Image in, m;
@@ -42,10 +43,11 @@ struct ToImage {
     if (channel < m.c && row < m.rows && column < m.columns) {
       h = source_index(row - m.top, m.h, m.padding_mode), w = source_index(column - m.left, m.w, m.padding_mode);
     }
-    const int64_t there = h < 0 || w < 0 ? 0 : m.c - channel;
+    const int64_t there = h < 0 || w < 0 ? 0 : m.channels_last ? m.c - channel : kLanes;
     const T* px = x + (there > 0 ? image_index(in, sample, channel, h, w) : 0);
     put<kLanes>(there, px, to + i * kLanes, [&](int64_t lane) {
-      return gated(gate, gate_index(gate, sample, channel + lane, m.c, h * m.w + w, m.h * m.w), px + lane);
+      const int64_t next_channel = m.channels_last ? lane : 0, next_cell = lane - next_channel;
+      return gated(gate, gate_index(gate, sample, channel + next_channel, m.c, h * m.w + w + next_cell, m.h * m.w), px + lane);
     });
   }
 };
@@ -62,14 +64,15 @@ struct FromImage {
     const auto position = position_of(i * kLanes, out.c_padded, out.cells, out.channels_last);
     const int64_t sample = position.sample, channel = position.channel;
     const int64_t h = position.cell / out.pitch, w = position.cell % out.pitch;
-    const int64_t there = w < m.w ? m.c - channel : 0;
+    const int64_t there = w >= m.w ? 0 : m.channels_last ? m.c - channel : kLanes;
     const T* values = from + (there > 0 ? image_index(m, sample, channel, h, w) : 0);
     put<kLanes>(there, values, y + i * kLanes, [&](int64_t lane) {
       using A = Compute<T>;
-      const int64_t k = gate_index(gate, sample, channel + lane, m.c, h * m.w + w, m.h * m.w);
+      const int64_t next_channel = m.channels_last ? lane : 0, next_cell = lane - next_channel;
+      const int64_t k = gate_index(gate, sample, channel + next_channel, m.c, h * m.w + w + next_cell, m.h * m.w);
       const A open = gate_at<A>(gate, k);
       if (open == 0) return A(0);
-      const A offset = bias == nullptr ? A(0) : load(bias[channel + lane]);
+      const A offset = bias == nullptr ? A(0) : load(bias[channel + next_channel]);
       return (load(values[lane]) * scale_at<A>(gate, k) + offset) * open;
     });
   }
@@ -156,22 +159,25 @@ Image channels_last_image(int64_t n, int64_t c, int64_t h, int64_t w, int64_t al
 
 void to_image(Context& context, const Image& from, const Image& image, const Gate& gate, Span x, void* to) {
   visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
-    const auto run = [&]<int64_t kLanes> {
-      each(context, image.size() / kLanes, ToImage<T, kLanes>{from, image, gate, x.as<const T>(), static_cast<T*>(to)});
-    };
-    if (in_vectors(from, x.as<const T>(), image, static_cast<const T*>(to))) run.template operator()<kLanesOf<T>>();
-    else run.template operator()<1>();
+    constexpr int64_t kLanes = kLanesOf<T>;
+    const T* data = x.as<const T>();
+    T* out = static_cast<T*>(to);
+    const Tiles tiles(image, kLanes);
+    if (in_tiles<T>(from, data, image, out)) each(context, tiles.count(), ToImageTiles<T, kLanes>{image, gate, tiles, data, out});
+    else if (in_runs<T>(from, data, image, out)) each(context, image.size() / kLanes, ToImage<T, kLanes>{from, image, gate, data, out});
+    else each(context, image.size(), ToImage<T, 1>{from, image, gate, data, out});
   });
 }
 
 void from_image(Context& context, const Image& image, const Image& to, const Gate& gate, const void* bias, const void* from, Span y) {
   visit_real(y.dtype, [&]<class T>(TypeTag<T>) {
-    const T* values = static_cast<const T*>(from);
-    const auto run = [&]<int64_t kLanes> {
-      each(context, to.size() / kLanes, FromImage<T, kLanes>{image, to, gate, static_cast<const T*>(bias), values, y.as<T>()});
-    };
-    if (in_vectors(image, values, to, y.as<const T>())) run.template operator()<kLanesOf<T>>();
-    else run.template operator()<1>();
+    constexpr int64_t kLanes = kLanesOf<T>;
+    const T *data = static_cast<const T*>(from), *offsets = static_cast<const T*>(bias);
+    T* out = y.as<T>();
+    const Tiles tiles(to, kLanes);
+    if (in_tiles<T>(to, out, image, data)) each(context, tiles.count(), FromImageTiles<T, kLanes>{image, gate, tiles, offsets, data, out});
+    else if (in_runs<T>(image, data, to, out)) each(context, to.size() / kLanes, FromImage<T, kLanes>{image, to, gate, offsets, data, out});
+    else each(context, to.size(), FromImage<T, 1>{image, to, gate, offsets, data, out});
   });
 }
 

@@ -45,6 +45,10 @@ describe('CUDA backend', function () {
     runTest(join(cmakeFolder, 'rows_test'));
   });
 
+  it('vectors and tiles of layout changes: the bits of single elements, and vectors wherever whole ones fit', () => {
+    runTest(join(cmakeFolder, 'images_test'));
+  });
+
   it('plans: tiers, the disk, wrong ones that are dropped, the fastest that is taken', () => {
     runTest(join(cmakeFolder, 'plans_test'));
   });

@@ -12,7 +12,7 @@ const fine = (shape: readonly number[], dtype: DType = 'float32', seed = 3) => t
 
 /** Launches of layout and of other kernels while fn runs, on the fake. */
 function kernels(fn: () => void) {
-  const names = { in: '::ToImage', epilogue: '::FromImage', sums: '::GateAndSum', mask: '::CountWindow', any: 'launch_each' };
+  const names = { in: 'ToImage', epilogue: 'FromImage', sums: '::GateAndSum', mask: '::CountWindow', any: 'launch_each' };
   const count = () => Object.entries(names).map(([name, text]) => [name, fake.launchesOf(text)] as const);
   const before = new Map(count());
   const plans = fake.get('executions');

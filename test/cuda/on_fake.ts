@@ -1,6 +1,6 @@
 // 'cuda' in tests without a GPU: the addon on test/cuda/fake, what it counts and the failures it injects.
 import { join } from 'node:path';
-import { useCudaAddon } from '../../ts/device';
+import { backend, useCudaAddon } from '../../ts/device';
 import { loadCuda, type Native } from '../../ts/native';
 import { cmakeFolder, needsCMakeBuild, root } from '../support/cmake_build';
 
@@ -80,6 +80,7 @@ export function needsFakeCuda(): void {
     fakeAddon().fake.set('devices', 2);
     fakeAddon().fake.set('refuseFused', 1); // which kernels run then does not depend on how far a thread is
     useCudaAddon(fakePath);
+    backend('cuda').waitForPlans(); // what threads of the tests before still run would meet the failures that are injected here
   });
   afterEach(() => {
     for (const name of ['failCall', 'failLaunch', 'noCode', 'failExecute', 'failGraph', 'failLate'] as const) fake.set(name, 0);

@@ -23,7 +23,7 @@ describe('tiers of plans', () => {
 
   /** How often an image was made of a tensor (its layout kernel), and a tensor of an image (the epilogue's), while fn ran; [0, 0] on a GPU. */
   function kernelsOf(fn: () => void): [layouts: number, epilogues: number] {
-    const launches = () => (onGpu ? [0, 0] : ['::ToImage', '::FromImage'].map(fake.launchesOf)) as [number, number];
+    const launches = () => (onGpu ? [0, 0] : ['ToImage', 'FromImage'].map(fake.launchesOf)) as [number, number];
     const before = launches();
     fn();
     const after = launches();
