@@ -3,6 +3,7 @@
 // What lies under a 0 of the mask is never used. Sums are in double, in an order that depends on the shape alone.
 #include <cmath>
 
+#include "../choose.h"
 #include "../device.h"
 #include "../dtype.h"
 #include "../groups.h"
@@ -12,14 +13,6 @@
 
 namespace partialconv {
 namespace {
-
-// f(choice): on a CPU as a constant, for the loops to vectorise. A GPU's kernel would be the same one twice.
-template <class F>
-HOST_DEVICE inline void with_choice(bool choice, const F& f) {
-  if constexpr (!kHostMemory) f(choice);
-  else if (choice) f(std::true_type{});
-  else f(std::false_type{});
-}
 
 // Weights of neighbouring elements, as the kinds of rows that a dense mask broadcast to x has: absent, repeated, dense (on a GPU, to
 // compile less, that too where it is repeated). with_operand(f) is f(what of them a vector is read from).
@@ -105,7 +98,7 @@ struct LossKernel {
   bool is_squared;
 
   HOST_DEVICE void operator()(int64_t block) const {
-    with_choice(is_squared, [&](auto squared) {
+    choose(is_squared, [&](auto squared) {
       weights.template each_row<kBlock<kLanes>, kLanes>(block, [&](auto weight, int64_t first, int64_t length) {
         const T *px = x + first, *pt = target + first;
         T* py = y + first;
@@ -127,7 +120,7 @@ struct LossSum {
 
   HOST_DEVICE void operator()(int64_t chunk) const {
     Sums<2, 8> sums;
-    with_choice(is_squared, [&](auto squared) {
+    choose(is_squared, [&](auto squared) {
       weights.template each_row<kChunk, kLanes>(chunk, [&](auto weight, int64_t first, int64_t length) {
         const T *px = x + first, *pt = target + first;
         const auto terms = [&](int64_t j, double* t) {
@@ -178,8 +171,8 @@ struct LossGradient {
 
   HOST_DEVICE void operator()(int64_t block) const {
     const double scale = (is_squared ? 2.0 : 1.0) * (weight == nullptr ? 1.0 : *weight != 0 ? 1 / *weight : 0.0);
-    with_choice(is_squared, [&](auto squared) {
-      with_choice(has_each_dy, [&](auto each_dy) {
+    choose(is_squared, [&](auto squared) {
+      choose(has_each_dy, [&](auto each_dy) {
         weights.template each_row<kBlock<kLanes>, kLanes>(block, [&](auto w, int64_t first, int64_t length) {
           for (int i = 0; i < count; ++i) {
             const Difference<T>& r = results[i];

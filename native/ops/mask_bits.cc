@@ -17,11 +17,6 @@ inline HOST_DEVICE void clear(uint8_t* flag) {
   }
 }
 
-struct Set {
-  uint8_t* flag;
-  HOST_DEVICE void operator()(int64_t) const { *flag = 1; }
-};
-
 template <class T>
 struct MaskBits {
   const T* mask;
@@ -45,7 +40,7 @@ struct MaskBits {
 
 template <class T>
 void bits_of(Context& context, Span mask, Span bits, Span binary) {
-  each(context, 1, Set{binary.as<uint8_t>()});
+  fill(context, 1, 0, binary);
   each(context, (mask.size + kRun - 1) / kRun, MaskBits<T>{mask.as<const T>(), bits.as<uint8_t>(), binary.as<uint8_t>(), mask.size}, kRun);
 }
 

@@ -1,8 +1,8 @@
 // One step of an optimizer on one tensor, in one pass, in PyTorch's order of operations, and what goes before it: unscaled gradients and
 // their norm. Arithmetic on 16-bit floats is in float.
 #include <cmath>
-#include <type_traits>
 
+#include "../choose.h"
 #include "../device.h"
 #include "../dtype.h"
 #include "../ops.h"
@@ -11,15 +11,6 @@
 
 namespace partialconv {
 namespace {
-
-// f of a choice: of a constant on the CPU, whose loops are vectorised for one answer; of a bool on a GPU, where a thread that asks loses
-// nothing, and each kernel less is seconds of compilation for every architecture.
-template <class F>
-void choose(bool on, F f) {
-  if constexpr (!kHostMemory) f(on);
-  else if (on) f(std::true_type{});
-  else f(std::false_type{});
-}
 
 // What SGD does with its velocity: none, the first step that fills it, or a later one.
 enum class Velocity { kNone, kFirst, kLater };

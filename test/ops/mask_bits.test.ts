@@ -88,6 +88,19 @@ describe('the bytes of a mask', () => {
     for (const t of full) expect(t.toArray()).to.deep.equal([[[1, 1, 1, 1]]]);
   });
 
+  it('are what a cache keeps of a mask of zeros and ones; it keeps nothing of a soft one', () => {
+    for (const [soft, kept] of [
+      [1, 2 * 3 * 20],
+      [0.5, 0],
+    ] as const) {
+      const layer = new PartialConv1d(3, 4, 3, { padding: 1, multiChannel: true });
+      const data = Float32Array.from({ length: 120 }, (_, i) => (i === 7 ? soft : Number(i % 3 > 0)));
+      const mask = tensor(data, { shape: [2, 3, 20] });
+      for (const _ of [1, 2]) layer.forward(randn([2, 3, 20]), mask);
+      expect(layer.maskCache).to.deep.equal({ hits: 1, misses: 1, entries: 1, bytes: 2 * (2 * 20 * 4) + kept });
+    }
+  });
+
   it('are freed after use where no cache has them, as the counts are', () => {
     const layer = new PartialConv1d(3, 4, 3, { multiChannel: true });
     const x = randn([2, 3, 20]);
