@@ -1,4 +1,5 @@
 // Into cuDNN's layout and out of it.
+#include "../divisor.h"
 #include "../padding.h"
 #include "../vectors.h"
 #include "gate.h"
@@ -8,14 +9,24 @@ namespace partialconv::cuda {
 namespace {
 
 struct Position {
-  int64_t sample, channel, cell;
+  int64_t sample, channel, row, column;
 };
 
 // Where element i of [samples, channels, cells], or of [samples, cells, channels], is.
-HOST_DEVICE inline Position position_of(int64_t i, int64_t channels, int64_t cells, bool channels_last) {
-  if (channels_last) return {i / channels / cells, i % channels, i / channels % cells};
-  return {i / cells / channels, i / cells % channels, i % cells};
-}
+struct Positions {
+  Divisor channels, cells, columns;
+  bool channels_last;
+
+  explicit Positions(const Image& m) : channels(m.c_padded), cells(m.cells), columns(m.pitch), channels_last(m.channels_last) {}
+  explicit Positions(const WeightImage& m) : channels(m.c_padded), cells(m.taps), columns(1), channels_last(m.channels_last) {}
+
+  HOST_DEVICE Position at(int64_t i) const {
+    const int64_t outer = channels_last ? i / channels : i / cells, inner = channels_last ? i % channels : i % cells;
+    const int64_t sample = channels_last ? outer / cells : outer / channels, rest = channels_last ? outer % cells : outer % channels;
+    const int64_t cell = channels_last ? rest : inner;
+    return {sample, channels_last ? inner : rest, cell / columns, cell % columns};
+  }
+};
 
 // y[lane] = value(lane) of the first `there` lanes; zeros behind. x is what value() reads.
 template <int64_t kLanes, class T, class F>
@@ -31,14 +42,14 @@ HOST_DEVICE inline void put(int64_t there, const T*& x, T* y, F value) {
 template <class T, int64_t kLanes>
 struct ToImage {
   Image in, m;
+  Positions positions;
   Gate gate;
   const T* x;
   T* to;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const auto position = position_of(i * kLanes, m.c_padded, m.cells, m.channels_last);
-    const int64_t sample = position.sample, channel = position.channel;
-    const int64_t row = position.cell / m.pitch, column = position.cell % m.pitch;
+    const auto position = positions.at(i * kLanes);
+    const int64_t sample = position.sample, channel = position.channel, row = position.row, column = position.column;
     int64_t h = -1, w = -1;
     if (channel < m.c && row < m.rows && column < m.columns) {
       h = source_index(row - m.top, m.h, m.padding_mode), w = source_index(column - m.left, m.w, m.padding_mode);
@@ -55,15 +66,15 @@ struct ToImage {
 template <class T, int64_t kLanes>
 struct FromImage {
   Image m, out;
+  Positions positions;
   Gate gate;
   const T* bias;
   const T* from;
   T* y;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const auto position = position_of(i * kLanes, out.c_padded, out.cells, out.channels_last);
-    const int64_t sample = position.sample, channel = position.channel;
-    const int64_t h = position.cell / out.pitch, w = position.cell % out.pitch;
+    const auto position = positions.at(i * kLanes);
+    const int64_t sample = position.sample, channel = position.channel, h = position.row, w = position.column;
     const int64_t there = w >= m.w ? 0 : m.channels_last ? m.c - channel : kLanes;
     const T* values = from + (there > 0 ? image_index(m, sample, channel, h, w) : 0);
     put<kLanes>(there, values, y + i * kLanes, [&](int64_t lane) {
@@ -117,11 +128,12 @@ struct PadBias {
 template <class T>
 struct Pack {
   WeightImage m;
+  Positions positions;
   const T* weight;
   T* to;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const auto [o, c, tap] = position_of(i, m.c_padded, m.taps, m.channels_last);
+    const auto [o, c, tap, zero] = positions.at(i);
     to[i] = o < m.o && c < m.c ? weight[(o * m.c + c) * m.taps + tap] : store<T>(Compute<T>(0));
   }
 };
@@ -164,8 +176,9 @@ void to_image(Context& context, const Image& from, const Image& image, const Gat
     T* out = static_cast<T*>(to);
     const Tiles tiles(image, kLanes);
     if (in_tiles<T>(from, data, image, out)) each(context, tiles.count(), ToImageTiles<T, kLanes>{image, gate, tiles, data, out});
-    else if (in_runs<T>(from, data, image, out)) each(context, image.size() / kLanes, ToImage<T, kLanes>{from, image, gate, data, out});
-    else each(context, image.size(), ToImage<T, 1>{from, image, gate, data, out});
+    else if (in_runs<T>(from, data, image, out))
+      each(context, image.size() / kLanes, ToImage<T, kLanes>{from, image, Positions(image), gate, data, out});
+    else each(context, image.size(), ToImage<T, 1>{from, image, Positions(image), gate, data, out});
   });
 }
 
@@ -176,8 +189,9 @@ void from_image(Context& context, const Image& image, const Image& to, const Gat
     T* out = y.as<T>();
     const Tiles tiles(to, kLanes);
     if (in_tiles<T>(to, out, image, data)) each(context, tiles.count(), FromImageTiles<T, kLanes>{image, gate, tiles, offsets, data, out});
-    else if (in_runs<T>(image, data, to, out)) each(context, to.size() / kLanes, FromImage<T, kLanes>{image, to, gate, offsets, data, out});
-    else each(context, to.size(), FromImage<T, 1>{image, to, gate, offsets, data, out});
+    else if (in_runs<T>(image, data, to, out))
+      each(context, to.size() / kLanes, FromImage<T, kLanes>{image, to, Positions(to), gate, offsets, data, out});
+    else each(context, to.size(), FromImage<T, 1>{image, to, Positions(to), gate, offsets, data, out});
   });
 }
 
@@ -199,7 +213,7 @@ void pad_bias(Context& context, Span bias, int64_t padded_channels, void* to) {
 
 void pack(Context& context, const WeightImage& image, Span weight, void* to) {
   visit_real(weight.dtype, [&]<class T>(TypeTag<T>) {
-    each(context, image.size(), Pack<T>{image, weight.as<const T>(), static_cast<T*>(to)});
+    each(context, image.size(), Pack<T>{image, Positions(image), weight.as<const T>(), static_cast<T*>(to)});
   });
 }
 
