@@ -4,12 +4,48 @@
 
 #include <cstdint>
 
-#include "runs.h"
+#include "vectors.h"
 
 namespace partialconv {
 
-// Entries that one functor call adds up.
-inline constexpr int64_t kFan = 256;
+// add(sum, x) for the part of a chunk's n contiguous elements that a lane has (each_sum()): on a CPU that is all of them, in 8 interleaved
+// sums; on a GPU vectors of kUnit, read as such where the caller says so and else by element, in the same order.
+template <class S, int64_t kUnit, class X, class F>
+HOST_DEVICE inline S part_of_chunk(const X* x, int64_t n, [[maybe_unused]] int64_t lane, [[maybe_unused]] int64_t lanes,
+                                   [[maybe_unused]] bool in_vectors, F add) {
+  if constexpr (kHostMemory) {
+    S sums[8] = {};
+    int64_t j = 0;
+    for (; j + 8 <= n; j += 8) {
+      for (int64_t k = 0; k < 8; ++k) add(sums[k], x[j + k]);
+    }
+    for (int64_t k = 0; j < n; ++j, ++k) add(sums[k], x[j]);
+    for (int64_t width = 4; width > 0; width /= 2) {
+      for (int64_t k = 0; k < width; ++k) sums[k] = sums[k] + sums[k + width];
+    }
+    return sums[0];
+  } else {
+    S sum{};
+    const X* unit = x;
+    const auto add_one = [&](int64_t j) { add(sum, unit[j]); };
+    const auto elements = [&](int64_t begin, int64_t length) {
+      unit = x + begin;
+      each_in_row<1>(length, add_one);
+    };
+    const auto vector = [&](int64_t begin) {
+      unit = x + begin;
+      each_in_row<kUnit>(kUnit, add_one, Operand(unit));
+    };
+    if (in_vectors) each_of_lane<kUnit>(n, lane, lanes, vector, elements);
+    else
+      each_of_lane<kUnit>(
+          n, lane, lanes, [&](int64_t begin) { elements(begin, kUnit); }, elements);
+    return sum;
+  }
+}
+
+// Entries that are added up at once: on a CPU by one functor call, on a GPU by a block's lanes.
+inline constexpr int64_t kFan = kHostMemory ? 256 : 8192;
 
 // Entries that sum_partials uses for n partial sums: these, and the sums of every level above.
 inline int64_t partial_entries(int64_t n) {
@@ -21,30 +57,40 @@ inline int64_t partial_entries(int64_t n) {
   return entries;
 }
 
-// An entry is N doubles.
+// N sums in double, kept together.
+template <int N>
+struct Doubles {
+  double values[N];
+
+  HOST_DEVICE friend Doubles operator+(Doubles a, const Doubles& b) {
+    for (int k = 0; k < N; ++k) a.values[k] += b.values[k];
+    return a;
+  }
+};
+
 template <int N>
 struct SumLevel {
-  const double* from;
-  double* to;
+  using Sum = Doubles<N>;
+  const Sum* from;
+  Sum* to;
   int64_t count;
 
-  HOST_DEVICE void operator()(int64_t i) const {
+  HOST_DEVICE Sum part(int64_t i, int64_t lane, int64_t lanes) const {
     const int64_t begin = i * kFan, end = count - begin < kFan ? count : begin + kFan;
-    double sums[N] = {};
-    for (int64_t j = begin; j < end; ++j) {
-      for (int k = 0; k < N; ++k) sums[k] += from[j * N + k];
-    }
-    for (int k = 0; k < N; ++k) to[i * N + k] = sums[k];
+    Sum sum{};
+    for (int64_t j = begin + lane; j < end; j += lanes) sum = sum + from[j];
+    return sum;
   }
+  HOST_DEVICE void put(int64_t i, const Sum& sum) const { to[i] = sum; }
 };
 
 // The sum of n entries (0 of none); its address lies in `partials`, which has room for partial_entries(n).
 template <int N>
-const double* sum_partials(Context& context, int64_t n, double* partials) {
+const Doubles<N>* sum_partials(Context& context, int64_t n, Doubles<N>* partials) {
   do {
-    double* above = partials + n * N;
+    Doubles<N>* above = partials + n;
     const int64_t groups = n > 0 ? (n + kFan - 1) / kFan : 1;
-    each_run(context, groups, kFan, SumLevel<N>{partials, above, n});
+    each_sum(context, groups, n < kFan ? n : kFan, SumLevel<N>{partials, above, n}, kFan);
     partials = above;
     n = groups;
   } while (n > 1);

@@ -102,6 +102,15 @@ HOST_DEVICE inline void each_in_row(int64_t length, F f, [[maybe_unused]] Operan
   }
 }
 
+// whole(begin) for the units of kUnit among n elements that one of several lanes has, every lanes-th, so that what neighbouring lanes read
+// at once are neighbours; rest(begin, length) for a last one that is shorter.
+template <int64_t kUnit, class Whole, class Rest>
+HOST_DEVICE inline void each_of_lane(int64_t n, int64_t lane, int64_t lanes, Whole whole, Rest rest) {
+  int64_t begin = lane * kUnit;
+  for (; begin + kUnit <= n; begin += lanes * kUnit) whole(begin);
+  if (begin < n) rest(begin, n - begin);
+}
+
 // f.operator()<kLanes>(), which takes rows of s elements one after the other of its operands: in vectors where all of these are whole ones,
 // else (and on a CPU) by element, with a kLanes of 1.
 template <int64_t kVector, class F, class... Data>

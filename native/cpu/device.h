@@ -80,4 +80,11 @@ void each(Context& context, int64_t n, F f, int64_t work = 1) {
   });
 }
 
+// f.put(i, f.part(i, 0, 1)) for every i in [0, n): sums that on a GPU several threads make together. items: what they share there.
+template <class F>
+void each_sum(Context& context, int64_t n, int64_t, F f, int64_t work = 1) {
+  each(
+      context, n, [f](int64_t i) { f.put(i, f.part(i, 0, 1)); }, work);
+}
+
 }  // namespace partialconv

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -194,6 +195,10 @@ unsigned launch_blocks(int64_t n, int multiprocessors) {
   const int64_t needed = (n + cuda::kBlockSize - 1) / cuda::kBlockSize;
   const int64_t full = static_cast<int64_t>(multiprocessors) * (2048 / cuda::kBlockSize) * 4;  // four waves of resident blocks
   return static_cast<unsigned>(std::clamp<int64_t>(needed, 1, std::max<int64_t>(full, 1)));
+}
+
+int lanes_for(int64_t items) {
+  return static_cast<int>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(items, 1, cuda::kBlockSize))));
 }
 
 int thread_count() { return 1; }

@@ -97,12 +97,26 @@ class Scratch {
 // Blocks of a launch over n elements: enough to fill the GPU, then each thread takes several elements.
 unsigned launch_blocks(int64_t n, int multiprocessors);
 
+// Threads that share `items`: a power of two, up to a block's.
+int lanes_for(int64_t items);
+
 // f(i) for every i in [0, n), on the stream. The last argument (elements of one call) matters to the CPU's launcher only.
 template <class F>
 void each(Context& context, int64_t n, F f, int64_t = 1) {
   if (n <= 0) return;
   cuda::Memory& memory = context.memory();
   cuda::check_launch(cuda::launch_each(launch_blocks(n, memory.multiprocessors()), memory.stream(), n, f));
+}
+
+// f.put(i, the sum of f.part(i, lane, lanes) over all lanes), of type F::Sum, for every i in [0, n), on the stream. `items` of i are shared
+// by its lanes, which are threads of a block: enough that none has more than its share, at most a block's. The parts are added pairwise, in
+// an order that depends on `items` alone. The last argument is the CPU's.
+template <class F>
+void each_sum(Context& context, int64_t n, int64_t items, F f, int64_t = 1) {
+  if (n <= 0) return;
+  const int lanes = lanes_for(items);
+  cuda::Memory& memory = context.memory();
+  cuda::check_launch(cuda::launch_sums(launch_blocks(n * lanes, memory.multiprocessors()), memory.stream(), n, lanes, f));
 }
 
 // The CPU backend's settings, which mean nothing here; both addons export the same names.

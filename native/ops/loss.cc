@@ -42,8 +42,8 @@ struct Dense {
   }
 };
 
-// Elements of a functor call: of one that adds them up, and of one that writes as many.
-inline constexpr int64_t kChunk = kHostMemory ? 4096 : 64;
+// Elements that are added up at once, and those that a functor call writes.
+inline constexpr int64_t kChunk = 4096;
 template <int64_t kLanes>
 inline constexpr int64_t kBlock = kHostMemory ? 4096 : kLanes;
 
@@ -109,44 +109,52 @@ struct LossKernel {
   }
 };
 
-// partials[chunk] = {sum of w e, sum of w} of a chunk.
+// partials[chunk] = {sum of w e, sum of w} of a chunk. A GPU's lane has every so many units of kUnit elements.
 template <class T, class M, int64_t kLanes>
 struct LossSum {
+  using Sum = Doubles<2>;
+  static constexpr int64_t kUnit = kHostMemory ? kChunk : kLanesOf<T>;
+
   const T* x;
   const T* target;
-  double* partials;
+  Sum* partials;
   Weights<M> weights;
   bool is_squared;
 
-  HOST_DEVICE void operator()(int64_t chunk) const {
+  HOST_DEVICE Sum part(int64_t chunk, int64_t lane, int64_t lanes) const {
+    const int64_t begin = chunk * kChunk, n = weights.size - begin < kChunk ? weights.size - begin : kChunk;
     Sums<2, 8> sums;
     choose(is_squared, [&](auto squared) {
-      weights.template each_row<kChunk, kLanes>(chunk, [&](auto weight, int64_t first, int64_t length) {
-        const T *px = x + first, *pt = target + first;
-        const auto terms = [&](int64_t j, double* t) {
-          t[0] = term(squared, weight(j), load(px[j]) - load(pt[j]));
-          t[1] = weight(j);
-        };
-        weight.with_operand([&](auto... own) { sums.add<kLanes>(length, terms, Operand(px), Operand(pt), own...); });
-      });
+      const auto add = [&](int64_t unit, int64_t = 0) {
+        weights.template each_row<kUnit, kLanes>((begin + unit) / kUnit, [&](auto weight, int64_t first, int64_t length) {
+          const T *px = x + first, *pt = target + first;
+          const auto terms = [&](int64_t j, double* t) {
+            t[0] = term(squared, weight(j), load(px[j]) - load(pt[j]));
+            t[1] = weight(j);
+          };
+          weight.with_operand([&](auto... own) { sums.add<kLanes>(length, terms, Operand(px), Operand(pt), own...); });
+        });
+      };
+      each_of_lane<kUnit>(n, lane, lanes, add, add);
     });
-    partials[2 * chunk] = sums.total(0);
-    partials[2 * chunk + 1] = sums.total(1);
+    return {{sums.total(0), sums.total(1)}};
   }
+  HOST_DEVICE void put(int64_t chunk, const Sum& sum) const { partials[chunk] = sum; }
 };
 
 // y from {sum, weight}. Without a valid element a mean is 0; without any element at all it is 0 / 0, as in PyTorch.
 template <class T>
 struct FinishLoss {
-  const double* sums;
+  const Doubles<2>* sums;
   T* y;
   double* weight;
   bool mean, masked;
 
   HOST_DEVICE void operator()(int64_t) const {
-    *weight = sums[1];
-    if (!mean) *y = store<T>(sums[0]);
-    else *y = store<T>(masked && sums[1] == 0 ? 0.0 : sums[0] / sums[1]);
+    const auto [sum, weights] = sums->values;
+    *weight = weights;
+    if (!mean) *y = store<T>(sum);
+    else *y = store<T>(masked && weights == 0 ? 0.0 : sum / weights);
   }
 };
 
@@ -242,9 +250,11 @@ void loss(Context& context, LossOp op, LossReduction reduction, const MaskLayout
     }
     const int64_t chunks = pieces_of(x.size, kChunk);
     Scratch scratch(context, static_cast<std::size_t>(partial_entries(chunks)) * 2 * sizeof(double));
-    double* partials = scratch.as<double>();
-    each_run(context, chunks, kChunk, LossSum<T, M, kLanes>{px, pt, partials, weights, squared});
-    const double* sums = sum_partials<2>(context, chunks, partials);
+    Doubles<2>* partials = scratch.as<Doubles<2>>();
+    using Kernel = LossSum<T, M, kLanes>;
+    const int64_t chunk = x.size < kChunk ? x.size : kChunk;
+    each_sum(context, chunks, (chunk + Kernel::kUnit - 1) / Kernel::kUnit, Kernel{px, pt, partials, weights, squared}, kChunk);
+    const Doubles<2>* sums = sum_partials(context, chunks, partials);
     each(context, 1, FinishLoss<T>{sums, y.as<T>(), weight.as<double>(), mean, static_cast<bool>(mask)});
   };
   if (reduction == LossReduction::kNone) each_type(layout, x, mask, run, target, y);

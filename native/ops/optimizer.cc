@@ -139,32 +139,24 @@ struct Put {
   HOST_DEVICE void operator()(int64_t) const { *to = *from; }
 };
 
-// The sum of the squares of a chunk.
+// The sum of the squares of a chunk of contiguous elements.
 template <class T>
 struct SumSquares {
-  static constexpr int64_t kChunk = kHostMemory ? 8192 : 64;
+  using Sum = double;
+  static constexpr int64_t kChunk = 8192, kUnit = kLanesOf<T>;
   const T* x;
-  double* sums;
+  Doubles<1>* sums;
   int64_t size;
+  bool in_vectors;
 
-  HOST_DEVICE void operator()(int64_t chunk) const {
-    const int64_t begin = chunk * kChunk, end = size - begin < kChunk ? size : begin + kChunk;
-    double lanes[8] = {};
-    int64_t i = begin;
-    for (; i + 8 <= end; i += 8) {
-      for (int64_t k = 0; k < 8; ++k) lanes[k] += square(x[i + k]);
-    }
-    for (int64_t k = 0; i < end; ++i, ++k) lanes[k] += square(x[i]);
-    for (int64_t width = 4; width > 0; width /= 2) {
-      for (int64_t k = 0; k < width; ++k) lanes[k] += lanes[k + width];
-    }
-    sums[chunk] = lanes[0];
+  HOST_DEVICE double part(int64_t chunk, int64_t lane, int64_t lanes) const {
+    const int64_t begin = chunk * kChunk, n = size - begin < kChunk ? size - begin : kChunk;
+    return part_of_chunk<double, kUnit>(x + begin, n, lane, lanes, in_vectors, [](double& sum, T element) {
+      const double value = load(element);
+      sum += value * value;
+    });
   }
-
-  HOST_DEVICE static double square(T value) {
-    const double v = load(value);
-    return v * v;
-  }
+  HOST_DEVICE void put(int64_t chunk, double sum) const { sums[chunk] = {{sum}}; }
 };
 
 }  // namespace
@@ -227,11 +219,14 @@ void unscale(Context& context, double factor, Span x, Span y, Span found) {
 void sum_squares(Context& context, int64_t index, Span x, Span sums) {
   each_float(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    constexpr int64_t kChunk = SumSquares<T>::kChunk;
-    const int64_t chunks = (x.size + kChunk - 1) / kChunk;
+    using Kernel = SumSquares<T>;
+    constexpr int64_t kChunk = Kernel::kChunk, kUnit = Kernel::kUnit;
+    const int64_t chunks = (x.size + kChunk - 1) / kChunk, chunk = x.size < kChunk ? x.size : kChunk;
     Scratch scratch(context, static_cast<std::size_t>(partial_entries(chunks)) * sizeof(double));
-    each_run(context, chunks, kChunk, SumSquares<T>{x.as<const T>(), scratch.as<double>(), x.size});
-    each(context, 1, Put{sum_partials<1>(context, chunks, scratch.as<double>()), sums.as<double>() + index});
+    Doubles<1>* partials = scratch.as<Doubles<1>>();
+    const T* data = x.as<const T>();
+    each_sum(context, chunks, (chunk + kUnit - 1) / kUnit, Kernel{data, partials, x.size, aligned<kUnit>(data)}, kChunk);
+    each(context, 1, Put{sum_partials(context, chunks, partials)->values, sums.as<double>() + index});
   });
 }
 

@@ -5,7 +5,7 @@
 #include "../device.h"
 #include "../dtype.h"
 #include "../ops.h"
-#include "../vectors.h"
+#include "../partial_sums.h"
 
 namespace partialconv {
 namespace {
@@ -38,43 +38,29 @@ struct PutResult {
   HOST_DEVICE void operator()(int64_t i, S sum) const { y[i] = divisor != 0 ? store<Y>(scaled(sum, divisor)) : store<Y>(sum); }
 };
 
-// Elements of x that one functor call adds up, about. On a GPU short ones, so that many threads have work.
-inline constexpr int64_t kChunk = kHostMemory ? 8192 : 64;
-
-// inner == 1: contiguous elements, added in 8 interleaved sums, which are whole vectors of a GPU's.
+// inner == 1: chunks of contiguous elements.
 template <class X, class S, class Put>
 struct SumContiguous {
-  static constexpr int64_t kLanes = kHostMemory ? 1 : kLanesOf<X, double>;
+  using Sum = S;
+  static constexpr int64_t kChunk = 8192, kUnit = kLanesOf<X, double>;
 
   const X* x;
-  Put put;
+  Put put_sum;
   int64_t reduced, chunks;
   bool in_vectors;
 
-  HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t begin = i % chunks * kChunk;
-    const int64_t n = reduced - begin < kChunk ? reduced - begin : kChunk;
+  HOST_DEVICE S part(int64_t i, int64_t lane, int64_t lanes) const {
+    const int64_t begin = i % chunks * kChunk, n = reduced - begin < kChunk ? reduced - begin : kChunk;
     const X* p = x + i / chunks * reduced + begin;
-    S sums[8] = {};
-    int64_t j = 0;
-    for (; j + 8 <= n; j += 8) {
-      const X* eight = p + j;
-      const auto add_to = [&](int64_t k) { add(sums[k], load(eight[k])); };
-      if (kLanes > 1 && in_vectors) each_in_row<kLanes>(8, add_to, Operand(eight));
-      else each_in_row<1>(8, add_to);
-    }
-    for (int64_t k = 0; j < n; ++j, ++k) add(sums[k], load(p[j]));
-    for (int64_t width = 4; width > 0; width /= 2) {
-      for (int64_t k = 0; k < width; ++k) add(sums[k], sums[k + width]);
-    }
-    put(i, sums[0]);
+    return part_of_chunk<S, kUnit>(p, n, lane, lanes, in_vectors, [](S& sum, X element) { add(sum, load(element)); });
   }
+  HOST_DEVICE void put(int64_t i, S sum) const { put_sum(i, sum); }
 };
 
-// inner > 1: a block of columns, row by row.
+// inner > 1: a block of columns, row by row. On a GPU a column, and few rows, so that many threads have work.
 template <class X, class S, class Put>
 struct SumColumns {
-  static constexpr int64_t kColumns = kHostMemory ? 128 : 1;
+  static constexpr int64_t kChunk = kHostMemory ? 8192 : 64, kColumns = kHostMemory ? 128 : 1;
 
   const X* x;
   Put put;
@@ -98,9 +84,10 @@ struct SumColumns {
 struct Chunks {
   int64_t columns, rows, count;
   explicit Chunks(const Reduction& r) {
-    constexpr int64_t kColumns = SumColumns<double, double, PutPartial<double>>::kColumns;
-    columns = r.inner < kColumns ? r.inner : kColumns;
-    rows = kChunk / columns;
+    using Contiguous = SumContiguous<double, double, PutPartial<double>>;
+    using Columns = SumColumns<double, double, PutPartial<double>>;
+    columns = r.inner < Columns::kColumns ? r.inner : Columns::kColumns;
+    rows = r.inner == 1 ? Contiguous::kChunk : Columns::kChunk / columns;
     count = r.reduced <= rows ? 1 : (r.reduced + rows - 1) / rows;
   }
 };
@@ -108,11 +95,12 @@ struct Chunks {
 template <class X, class S, class Put>
 void sum_chunks(Context& context, const Reduction& r, const X* x, Put put) {
   const Chunks chunks(r);
-  const int64_t cost = (r.reduced < chunks.rows ? r.reduced : chunks.rows) * chunks.columns;
+  const int64_t rows = r.reduced < chunks.rows ? r.reduced : chunks.rows, cost = rows * chunks.columns;
   if (r.inner == 1) {
     using Kernel = SumContiguous<X, S, Put>;
-    const bool in_vectors = aligned<Kernel::kLanes>(x) && (r.outer == 1 || r.reduced % Kernel::kLanes == 0);
-    each(context, r.outer * chunks.count, Kernel{x, put, r.reduced, chunks.count, in_vectors}, cost);
+    constexpr int64_t kUnit = Kernel::kUnit;
+    const bool in_vectors = aligned<kUnit>(x) && (r.outer == 1 || r.reduced % kUnit == 0);
+    each_sum(context, r.outer * chunks.count, (rows + kUnit - 1) / kUnit, Kernel{x, put, r.reduced, chunks.count, in_vectors}, cost);
   } else {
     const int64_t blocks = (r.inner + chunks.columns - 1) / chunks.columns;
     const SumColumns<X, S, Put> kernel{x, put, r.reduced, r.inner, chunks.rows, chunks.count, blocks};

@@ -18,9 +18,8 @@ std::vector<int64_t> row_lengths() {
 }
 
 // call(operands, s) on rows of s elements of dtype t, so many of which are one after the other as if they were one. There are vectors
-// where such a row is whole ones, of `least` elements together, and operands are aligned, else none.
-void compare(Context& context, const std::string& title, DType t, const std::function<void(Operands&, int64_t)>& call, int64_t joined = 1,
-             int64_t least = 1) {
+// where such a row is whole ones and operands are aligned, else none.
+void compare(Context& context, const std::string& title, DType t, const std::function<void(Operands&, int64_t)>& call, int64_t joined = 1) {
   fake::State& state = fake::state();
   const int64_t lanes = 16 / bytes_of(t);
   for (const int64_t s : row_lengths()) {
@@ -31,7 +30,7 @@ void compare(Context& context, const std::string& title, DType t, const std::fun
       const int64_t vectors = state.vectors;
       call(operands, s);
       results[static_cast<std::size_t>(late)] = operands.results();
-      expect((state.vectors > vectors) == (late == 0 && s * joined % lanes == 0 && s >= least), what + ": vectors " + std::to_string(state.vectors - vectors));
+      expect((state.vectors > vectors) == (late == 0 && s * joined % lanes == 0), what + ": vectors " + std::to_string(state.vectors - vectors));
     }
     expect(results[0] == results[1], what + ": other bits where operands are aligned");
   }
@@ -165,7 +164,30 @@ void test_reductions(Context& context) {
       const Span x = o.add(t, numbers(t, 6 * s, 1));
       reduce(context, ReduceOp::kSum, {6, s, 1}, x, o.add(t, numbers(t, 6, 2)));
     };
-    compare(context, "a sum of rows", t, call, 1, 8);
+    compare(context, "a sum of rows", t, call);
+  }
+}
+
+// Chunks of 8192, each added up by a block's lanes, which have a vector or more; a vector of it may be shorter than the others.
+void test_sums_of_squares(Context& context) {
+  fake::State& state = fake::state();
+  for (const DType t : kReal) {
+    const int64_t lanes = 16 / bytes_of(t);
+    for (const int64_t n : {1, 7, 8, 9, 300, 8191, 8192, 8193, 20001}) {
+      const std::string what = "squares of " + std::to_string(n) + ", dtype " + std::to_string(static_cast<int>(t));
+      std::array<Bytes, 2> results;
+      for (const int64_t late : {0, 1}) {
+        Operands o(context, late);
+        const Span x = o.add(t, numbers(t, n, 1)), sums = o.add(DType::kFloat64, Bytes(2 * 8));
+        const int64_t vectors = state.vectors, threads = state.threads;
+        sum_squares(context, 1, x, sums);
+        results[static_cast<std::size_t>(late)] = o.results();
+        const int64_t chunks = (n + 8191) / 8192, units = (std::min<int64_t>(n, 8192) + lanes - 1) / lanes;
+        expect(state.vectors - vectors == (late == 0 ? n / lanes : 0), what + ": vectors " + std::to_string(state.vectors - vectors));
+        expect(state.threads - threads == chunks * lanes_for(units) + lanes_for(chunks) + 1, what + ": threads");
+      }
+      expect(results[0] == results[1], what + ": other bits where operands are aligned");
+    }
   }
 }
 
@@ -192,6 +214,7 @@ int main() {
   test_ratios(context);
   test_bias_gradients(context);
   test_reductions(context);
+  test_sums_of_squares(context);
   test_threads(context);
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
