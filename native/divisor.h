@@ -15,6 +15,7 @@ namespace partialconv {
 // A d below 1, of an empty operand by whose size nothing is divided, is taken for 1.
 class Divisor {
  public:
+  Divisor() : Divisor(1) {}
   explicit Divisor(int64_t d) : d_(d < 1 ? 1 : d), shift_(std::bit_width(static_cast<uint64_t>(d_ - 1))), factor_(factor()) {}
 
   HOST_DEVICE operator int64_t() const { return d_; }

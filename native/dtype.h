@@ -21,6 +21,7 @@ struct Bool {
 };
 
 HOST_DEVICE inline float to_float(Half h) {
+  if (float converted; half_to_float(h.bits, converted)) return converted;
   const uint32_t magnitude = h.bits & 0x7fffu;
   const uint32_t shifted = magnitude << 13;
   const uint32_t normal = magnitude >= 0x7c00u ? shifted | 0x7f800000u : shifted + (112u << 23);
@@ -32,8 +33,9 @@ HOST_DEVICE inline float to_float(Half h) {
 
 HOST_DEVICE inline float to_float(BFloat16 b) { return __builtin_bit_cast(float, static_cast<uint32_t>(b.bits) << 16); }
 
-// To the nearest, ties to even; a NaN keeps its sign and becomes quiet (0x7e00).
+// To the nearest, ties to even; a NaN keeps its sign and becomes quiet (0x7e00; on a GPU 0x7fff).
 HOST_DEVICE inline Half to_half(float f) {
+  if (Half converted; float_to_half(f, converted.bits)) return converted;
   const uint32_t bits = __builtin_bit_cast(uint32_t, f);
   const uint32_t magnitude = bits & 0x7fffffffu;
   const uint32_t normal = (magnitude + 0xfffu + (magnitude >> 13 & 1u) - (112u << 23)) >> 13;
@@ -45,8 +47,9 @@ HOST_DEVICE inline Half to_half(float f) {
   return {static_cast<uint16_t>(half | (bits >> 16 & 0x8000u))};
 }
 
-// To the nearest, ties to even; every NaN becomes 0x7fc0.
+// To the nearest, ties to even; every NaN becomes 0x7fc0 (on a GPU 0x7fff).
 HOST_DEVICE inline BFloat16 to_bfloat16(float f) {
+  if (BFloat16 converted; float_to_bfloat16(f, converted.bits)) return converted;
   const uint32_t bits = __builtin_bit_cast(uint32_t, f);
   const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
   return {static_cast<uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded)};

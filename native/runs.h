@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "device.h"
+#include "divisor.h"
 #include "vectors.h"
 
 namespace partialconv {
@@ -54,12 +55,14 @@ struct Run {
 template <int N>
 struct Runs {
   Walk<N> walk;
-  int64_t inner, per_row, count;
-  int64_t lanes = 1;  // of a GPU's runs
+  int64_t inner, count;
+  int64_t lanes = 1;                     // of a GPU's runs
+  Divisor per_row, sizes[kMaxRank - 1];  // runs of a row, and the shape of what is round it
 
   explicit Runs(Walk<N> w) : walk(w) {
     walk.collapse();
     inner = walk.shape[walk.rank - 1];
+    for (int64_t d = 0; d < walk.rank - 1; ++d) sizes[d] = Divisor(walk.shape[d]);
     split();
   }
 
@@ -98,8 +101,8 @@ struct Runs {
     run.length = inner - first < length() ? inner - first : length();
     for (int k = 0; k < N; ++k) run.offset[k] = first * stride(k);
     for (int64_t d = walk.rank - 2; d >= 0; --d) {
-      const int64_t index = row % walk.shape[d];
-      row /= walk.shape[d];
+      const int64_t above = row / sizes[d], index = row - above * sizes[d];
+      row = above;
       for (int k = 0; k < N; ++k) run.offset[k] += index * walk.strides[k][d];
     }
     return run;
@@ -107,8 +110,8 @@ struct Runs {
 
  private:
   void split() {
-    per_row = (inner + length() - 1) / length();
-    count = per_row;
+    count = (inner + length() - 1) / length();
+    per_row = Divisor(count);
     for (int64_t d = 0; d < walk.rank - 1; ++d) count *= walk.shape[d];
   }
 };

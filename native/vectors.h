@@ -41,6 +41,14 @@ HOST_DEVICE inline void each_lane(F f) {
   unrolled(std::make_integer_sequence<int64_t, kLanes>());
 }
 
+template <class V>
+HOST_DEVICE inline void store_vector(V* at, const V& vector) {
+  if constexpr (sizeof(V) % 16 == 0) {
+    if (store_in_16_bytes(at, vector)) return;
+  }
+  *at = vector;
+}
+
 // kLanes neighbouring elements.
 template <int64_t kLanes, class T>
 HOST_DEVICE inline Vector<T, kLanes> read_vector(const T* at) {
@@ -50,7 +58,7 @@ HOST_DEVICE inline Vector<T, kLanes> read_vector(const T* at) {
 template <int64_t kLanes, class T>
 HOST_DEVICE inline void write_vector(T* at, const Vector<T, kLanes>& vector) {
   CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
-  *reinterpret_cast<Vector<T, kLanes>*>(at) = vector;
+  store_vector(reinterpret_cast<Vector<T, kLanes>*>(at), vector);
 }
 
 // An operand of in_registers(): used or left alone; a vector of its elements, or its first one in all lanes.
@@ -86,7 +94,7 @@ HOST_DEVICE inline void in_registers(int64_t begin, F f, Operand<T> first, Opera
   first.pointer = memory;
   if constexpr (!std::is_const_v<T>) {
     if constexpr (kLanes > 1) CHECK_VECTOR(memory + begin, alignof(V));
-    *reinterpret_cast<V*>(memory + begin) = copy;
+    store_vector(reinterpret_cast<V*>(memory + begin), copy);
   }
 }
 

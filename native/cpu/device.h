@@ -67,6 +67,15 @@ class Scratch {
   void* data_;
 };
 
+// A GPU's instructions (cuda/instructions.h), of which there are none here.
+inline bool half_to_float(uint16_t, float&) { return false; }
+inline bool float_to_half(float, uint16_t&) { return false; }
+inline bool float_to_bfloat16(float, uint16_t&) { return false; }
+template <class V>
+inline bool store_in_16_bytes(V*, const V&) {
+  return false;
+}
+
 inline constexpr int64_t kWorkPerTask = 1 << 15;
 
 // f(i) for every i in [0, n): the launcher that an op shares with the CUDA backend. work: how many elements one call handles.

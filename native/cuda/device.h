@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../ops.h"
+#include "cuda/instructions.h"
 #include "cuda/launch.h"
 #include "graph_capture.h"
 #include "memory.h"

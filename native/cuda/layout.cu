@@ -31,60 +31,68 @@ struct Positions {
 // y[lane] = value(lane) of the first `there` lanes; zeros behind. x is what value() reads.
 template <int64_t kLanes, class T, class F>
 HOST_DEVICE inline void put(int64_t there, const T*& x, T* y, F value) {
-  using A = Compute<T>;
-  const auto values = [&] { each_lane<kLanes>([&](int64_t lane) { y[lane] = store<T>(lane < there ? value(lane) : A(0)); }); };
-  const auto zeros = [&] { each_lane<kLanes>([&](int64_t lane) { y[lane] = store<T>(A(0)); }); };
+  const T zero = store<T>(Compute<T>(0));
+  const auto values = [&] { each_lane<kLanes>([&](int64_t lane) { y[lane] = lane < there ? value(lane) : zero; }); };
+  const auto zeros = [&] { each_lane<kLanes>([&](int64_t lane) { y[lane] = zero; }); };
   if (there > 0) in_registers<kLanes>(0, values, Operand(x), Operand(y));
   else in_registers<kLanes>(0, zeros, Operand(y));
 }
 
 // A thread has kLanes channels of a cell, or cells of a channel, which are neighbours in both images; or one element.
 template <class T, int64_t kLanes>
-struct ToImage {
-  Image in, m;
+struct Layout {
   Positions positions;
   Gate gate;
+  bool gate_vectors;
+
+  HOST_DEVICE auto gates(const Image& m, int64_t there, int64_t sample, int64_t channel, int64_t cell) const {
+    Gates<Compute<T>, kLanes> values;
+    if (m.channels_last) values.read_channels(gate, there, sample, channel, m.c, cell, m.h * m.w);
+    else values.read_cells(gate, gate_vectors, gate_index(gate, sample, channel, m.c, cell, m.h * m.w));
+    return values;
+  }
+};
+
+template <class T, int64_t kLanes>
+struct ToImage {
+  Image in, m;
+  Layout<T, kLanes> layout;
   const T* x;
   T* to;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const auto position = positions.at(i * kLanes);
+    const auto position = layout.positions.at(i * kLanes);
     const int64_t sample = position.sample, channel = position.channel, row = position.row, column = position.column;
     int64_t h = -1, w = -1;
     if (channel < m.c && row < m.rows && column < m.columns) {
       h = source_index(row - m.top, m.h, m.padding_mode), w = source_index(column - m.left, m.w, m.padding_mode);
     }
     const int64_t there = h < 0 || w < 0 ? 0 : m.channels_last ? m.c - channel : kLanes;
-    const T* px = x + (there > 0 ? image_index(in, sample, channel, h, w) : 0);
-    put<kLanes>(there, px, to + i * kLanes, [&](int64_t lane) {
-      const int64_t next_channel = m.channels_last ? lane : 0, next_cell = lane - next_channel;
-      return gated(gate, gate_index(gate, sample, channel + next_channel, m.c, h * m.w + w + next_cell, m.h * m.w), px + lane);
-    });
+    const T* px = x;
+    Gates<Compute<T>, kLanes> gates;
+    if (there > 0) px += image_index(in, sample, channel, h, w), gates = layout.gates(m, there, sample, channel, h * m.w + w);
+    put<kLanes>(there, px, to + i * kLanes, [&](int64_t lane) { return gates.gated(lane, px[lane]); });
   }
 };
 
 template <class T, int64_t kLanes>
 struct FromImage {
   Image m, out;
-  Positions positions;
-  Gate gate;
+  Layout<T, kLanes> layout;
   const T* bias;
   const T* from;
   T* y;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const auto position = positions.at(i * kLanes);
+    const auto position = layout.positions.at(i * kLanes);
     const int64_t sample = position.sample, channel = position.channel, h = position.row, w = position.column;
     const int64_t there = w >= m.w ? 0 : m.channels_last ? m.c - channel : kLanes;
-    const T* values = from + (there > 0 ? image_index(m, sample, channel, h, w) : 0);
+    const T* values = from;
+    Gates<Compute<T>, kLanes> gates;
+    if (there > 0) values += image_index(m, sample, channel, h, w), gates = layout.gates(m, there, sample, channel, h * m.w + w);
     put<kLanes>(there, values, y + i * kLanes, [&](int64_t lane) {
-      using A = Compute<T>;
-      const int64_t next_channel = m.channels_last ? lane : 0, next_cell = lane - next_channel;
-      const int64_t k = gate_index(gate, sample, channel + next_channel, m.c, h * m.w + w + next_cell, m.h * m.w);
-      const A open = gate_at<A>(gate, k);
-      if (open == 0) return A(0);
-      const A offset = bias == nullptr ? A(0) : load(bias[channel + next_channel]);
-      return (load(values[lane]) * scale_at<A>(gate, k) + offset) * open;
+      const Compute<T> offset = bias == nullptr ? Compute<T>(0) : load(bias[m.channels_last ? channel + lane : channel]);
+      return gates.opened(lane, values[lane], offset);
     });
   }
 };
@@ -174,11 +182,13 @@ void to_image(Context& context, const Image& from, const Image& image, const Gat
     constexpr int64_t kLanes = kLanesOf<T>;
     const T* data = x.as<const T>();
     T* out = static_cast<T*>(to);
+    const bool vectors = gate_in_vectors<Compute<T>, kLanes>(gate, image.h * image.w);
+    const Positions positions(image);
     const Tiles tiles(image, kLanes);
-    if (in_tiles<T>(from, data, image, out)) each(context, tiles.count(), ToImageTiles<T, kLanes>{image, gate, tiles, data, out});
+    if (in_tiles<T>(from, data, image, out)) each(context, tiles.count(), ToImageTiles<T, kLanes>{image, gate, vectors, tiles, data, out});
     else if (in_runs<T>(from, data, image, out))
-      each(context, image.size() / kLanes, ToImage<T, kLanes>{from, image, Positions(image), gate, data, out});
-    else each(context, image.size(), ToImage<T, 1>{from, image, Positions(image), gate, data, out});
+      each(context, image.size() / kLanes, ToImage<T, kLanes>{from, image, {positions, gate, vectors}, data, out});
+    else each(context, image.size(), ToImage<T, 1>{from, image, {positions, gate, false}, data, out});
   });
 }
 
@@ -187,11 +197,14 @@ void from_image(Context& context, const Image& image, const Image& to, const Gat
     constexpr int64_t kLanes = kLanesOf<T>;
     const T *data = static_cast<const T*>(from), *offsets = static_cast<const T*>(bias);
     T* out = y.as<T>();
+    const bool vectors = gate_in_vectors<Compute<T>, kLanes>(gate, image.h * image.w);
+    const Positions positions(to);
     const Tiles tiles(to, kLanes);
-    if (in_tiles<T>(to, out, image, data)) each(context, tiles.count(), FromImageTiles<T, kLanes>{image, gate, tiles, offsets, data, out});
+    if (in_tiles<T>(to, out, image, data))
+      each(context, tiles.count(), FromImageTiles<T, kLanes>{image, gate, vectors, tiles, offsets, data, out});
     else if (in_runs<T>(image, data, to, out))
-      each(context, to.size() / kLanes, FromImage<T, kLanes>{image, to, Positions(to), gate, offsets, data, out});
-    else each(context, to.size(), FromImage<T, 1>{image, to, Positions(to), gate, offsets, data, out});
+      each(context, to.size() / kLanes, FromImage<T, kLanes>{image, to, {positions, gate, vectors}, offsets, data, out});
+    else each(context, to.size(), FromImage<T, 1>{image, to, {positions, gate, false}, offsets, data, out});
   });
 }
 

@@ -2,6 +2,7 @@
 // of 16 bytes and turns in registers.
 #pragma once
 
+#include "../divisor.h"
 #include "../vectors.h"
 #include "gate.h"
 
@@ -11,36 +12,32 @@ namespace partialconv::cuda {
 // are as many): so all that is read, and all that is written, are whole sectors of 32 bytes.
 struct Tiles {
   struct Corner {
-    int64_t sample, channel, cell;
+    int64_t sample, channel, row, column;
   };
 
-  int64_t lanes, channels, cells, beside, samples;  // of a sample, in tiles; tiles of neighbouring channels in turn
+  int64_t lanes, samples;
+  int shift;                      // 2^shift tiles of neighbouring channels in turn
+  Divisor outer, cells, columns;  // such turns and vectors of cells of a sample, and vectors of a row
 
-  Tiles(const Image& image, int64_t lanes)
-      : lanes(lanes),
-        channels((image.c_padded + lanes - 1) / lanes),
-        cells(image.cells / lanes),
-        beside(channels % 4 == 0   ? 4
-               : channels % 2 == 0 ? 2
-                                   : 1),
-        samples(image.n) {}
+  Tiles(const Image& image, int64_t lanes) : Tiles(image, lanes, (image.c_padded + lanes - 1) / lanes) {}
 
-  int64_t count() const { return samples * channels * cells; }
+  int64_t count() const { return samples * (outer << shift) * cells; }
 
   HOST_DEVICE Corner at(int64_t i) const {
-    const int64_t outer = channels / beside, rest = i / beside;
-    return {rest / cells / outer, (rest / cells % outer * beside + i % beside) * lanes, rest % cells * lanes};
+    const int64_t rest = i >> shift, beside = i - (rest << shift), turn = rest / cells, cell = rest % cells, row = cell / columns;
+    return {turn / outer, ((turn % outer << shift) + beside) * lanes, row, (cell - row * columns) * lanes};
   }
-};
 
-// The gate's values at kLanes neighbouring cells.
-template <class A, int64_t kLanes>
-struct GateRow {
-  A open[kLanes], scale[kLanes];
-
-  HOST_DEVICE void read(const Gate& gate, int64_t first) {
-    each_lane<kLanes>([&](int64_t lane) { open[lane] = gate_at<A>(gate, first + lane), scale[lane] = scale_at<A>(gate, first + lane); });
-  }
+ private:
+  Tiles(const Image& image, int64_t lanes, int64_t channels)
+      : lanes(lanes),
+        samples(image.n),
+        shift(channels % 4 == 0   ? 2
+              : channels % 2 == 0 ? 1
+                                  : 0),
+        outer(channels >> shift),
+        cells(image.cells / lanes),
+        columns(image.pitch / lanes) {}
 };
 
 // x [n, c, h, w] gated, in image m with channels last. A tile lies in the tensor or outside of it.
@@ -48,28 +45,26 @@ template <class T, int64_t kLanes>
 struct ToImageTiles {
   Image m;
   Gate gate;
+  bool gate_vectors;
   Tiles tiles;
   const T* x;
   T* to;
 
   HOST_DEVICE void operator()(int64_t i) const {
-    using A = Compute<T>;
-    const auto [sample, channel, cell] = tiles.at(i);
-    const int64_t h = cell / m.pitch, w = cell % m.pitch, area = m.h * m.w;
+    const auto corner = tiles.at(i);
+    const int64_t sample = corner.sample, channel = corner.channel, h = corner.row, w = corner.column, area = m.h * m.w;
     const bool inside = h < m.rows && w < m.columns;
     Vector<T, kLanes> cells[kLanes];
-    GateRow<A, kLanes> row;
+    Gates<Compute<T>, kLanes> gates;
     each_lane<kLanes>([&](int64_t a) {
       const bool there = inside && channel + a < m.c;
       Vector<T, kLanes> values{};
       if (there) values = read_vector<kLanes>(x + ((sample * m.c + channel + a) * m.h + h) * m.w + w);
-      if (there && (a == 0 || gate.channels > 1)) row.read(gate, gate_index(gate, sample, channel + a, m.c, h * m.w + w, area));
-      each_lane<kLanes>([&](int64_t b) {
-        const bool open = there && row.open[b] != 0;
-        cells[b].elements[a] = store<T>(open ? load(values.elements[b]) * row.scale[b] * row.open[b] : A(0));
-      });
+      const int64_t k = gate_index(gate, sample, channel + a, m.c, h * m.w + w, area);
+      if (there && (a == 0 || gate.channels > 1)) gates.read_cells(gate, gate_vectors, k);
+      each_lane<kLanes>([&](int64_t b) { cells[b].elements[a] = there ? gates.gated(b, values.elements[b]) : store<T>(Compute<T>(0)); });
     });
-    T* first = to + (sample * m.cells + cell) * m.c_padded + channel;
+    T* first = to + image_index(m, sample, channel, h - m.top, w - m.left);
     each_lane<kLanes>([&](int64_t b) { write_vector(first + b * m.c_padded, cells[b]); });
   }
 };
@@ -79,6 +74,7 @@ template <class T, int64_t kLanes>
 struct FromImageTiles {
   Image m;
   Gate gate;
+  bool gate_vectors;
   Tiles tiles;
   const T* bias;
   const T* from;
@@ -86,21 +82,19 @@ struct FromImageTiles {
 
   HOST_DEVICE void operator()(int64_t i) const {
     using A = Compute<T>;
-    const auto [sample, channel, cell] = tiles.at(i);
-    const int64_t h = cell / m.w, w = cell % m.w, area = m.h * m.w;
+    const auto corner = tiles.at(i);
+    const int64_t sample = corner.sample, channel = corner.channel, h = corner.row, w = corner.column;
+    const int64_t cell = h * m.w + w, area = m.h * m.w;
     const T* first = from + image_index(m, sample, channel, h, w);
     Vector<T, kLanes> cells[kLanes];
     each_lane<kLanes>([&](int64_t b) { cells[b] = read_vector<kLanes>(first + b * m.c_padded); });
-    GateRow<A, kLanes> row;
+    Gates<A, kLanes> gates;
     each_lane<kLanes>([&](int64_t a) {
       if (channel + a >= m.c) return;
-      if (a == 0 || gate.channels > 1) row.read(gate, gate_index(gate, sample, channel + a, m.c, cell, area));
+      if (a == 0 || gate.channels > 1) gates.read_cells(gate, gate_vectors, gate_index(gate, sample, channel + a, m.c, cell, area));
       const A offset = bias == nullptr ? A(0) : load(bias[channel + a]);
       Vector<T, kLanes> values;
-      each_lane<kLanes>([&](int64_t b) {
-        const A value = (load(cells[b].elements[a]) * row.scale[b] + offset) * row.open[b];
-        values.elements[b] = store<T>(row.open[b] == 0 ? A(0) : value);
-      });
+      each_lane<kLanes>([&](int64_t b) { values.elements[b] = gates.opened(b, cells[b].elements[a], offset); });
       write_vector(y + (sample * m.c + channel + a) * area + cell, values);
     });
   }

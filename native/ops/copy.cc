@@ -1,4 +1,6 @@
 // Moving elements: between dtypes (cast), one value everywhere (fill), between strided views (strided_copy).
+#include <algorithm>
+
 #include "../device.h"
 #include "../dtype.h"
 #include "../ops.h"
@@ -57,32 +59,70 @@ struct CopyRuns {
   }
 };
 
-// A transposition, where y is contiguous along the last dimension and x along another: square tiles over the two, so that every
-// cache line is used whole.
-template <class W>
+// A transposition, where y is contiguous along the last dimension and x along another: square tiles over the two. A CPU's use every cache
+// line whole. A GPU's thread turns one of vectors in registers, or has one element.
+template <class W, int64_t kLanes>
 struct CopyTiles {
-  static constexpr int64_t kTile = kHostMemory ? 16 : 1;
+  static constexpr int64_t kTile = kHostMemory ? 16 : kLanes;
+  static constexpr int64_t kBeside =
+      kLanes > 1 ? 2 : 1;  // tiles along x in turn: what neighbouring threads read are whole sectors of 32 bytes
 
   const W* x;
   W* y;
-  Walk<2> walk;          // its last two dimensions: x's contiguous one, then y's
-  int64_t across, down;  // tiles over y's and over x's contiguous dimension
+  Walk<2> walk;                               // its last two dimensions: x's contiguous one, then y's
+  Divisor across, down, outer[kMaxRank - 1];  // tiles over y's and over x's contiguous dimension, so many in turn; the other dimensions
+
+  CopyTiles(const W* x, W* y, const Walk<2>& walk)
+      : x(x), y(y), walk(walk), across((walk.shape[walk.rank - 1] + kTile - 1) / kTile), down(tiles_down() / kBeside) {
+    for (int64_t d = 0; d < walk.rank - 2; ++d) outer[d] = Divisor(walk.shape[d]);
+  }
+
+  int64_t tiles_down() const { return (walk.shape[walk.rank - 2] + kTile - 1) / kTile; }
+  int64_t count() const {
+    int64_t tiles = across * tiles_down();
+    for (int64_t d = 0; d < walk.rank - 2; ++d) tiles *= walk.shape[d];
+    return tiles;
+  }
+
+  // Whether all tiles are whole ones of vectors.
+  bool in_vectors() const {
+    bool fit = aligned<kLanes>(x) && aligned<kLanes>(y) && tiles_down() % kBeside == 0;
+    for (int64_t d = walk.rank - 2; d < walk.rank; ++d) fit = fit && walk.shape[d] % kLanes == 0;
+    for (int64_t d = 0; d < walk.rank; ++d) {
+      if (d != walk.rank - 2) fit = fit && walk.strides[0][d] % kLanes == 0;
+      if (d != walk.rank - 1) fit = fit && walk.strides[1][d] % kLanes == 0;
+    }
+    return fit;
+  }
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t r = walk.rank;
-    const int64_t c0 = i % across * kTile, r0 = i / across % down * kTile;
-    int64_t rest = i / across / down, from = 0, to = 0;
+    const int64_t r = walk.rank, turn = i / kBeside, rest = turn / across;
+    const int64_t c0 = turn % across * kTile, r0 = (rest % down * kBeside + i % kBeside) * kTile;
+    int64_t sample = rest / down, from = 0, to = 0;
     for (int64_t d = r - 3; d >= 0; --d) {
-      const int64_t index = rest % walk.shape[d];
-      rest /= walk.shape[d];
+      const int64_t index = sample % outer[d];
+      sample = sample / outer[d];
       from += index * walk.strides[0][d];
       to += index * walk.strides[1][d];
     }
-    const int64_t rows = walk.shape[r - 2] - r0 < kTile ? walk.shape[r - 2] - r0 : kTile;
-    const int64_t columns = walk.shape[r - 1] - c0 < kTile ? walk.shape[r - 1] - c0 : kTile;
     const int64_t x_column = walk.strides[0][r - 1], y_row = walk.strides[1][r - 2];
     const W* px = x + from + r0 + c0 * x_column;
     W* py = y + to + r0 * y_row + c0;
+    if constexpr (kLanes > 1) turn_vectors(px, x_column, py, y_row);
+    else copy(px, x_column, py, y_row, walk.shape[r - 2] - r0, walk.shape[r - 1] - c0);
+  }
+
+  HOST_DEVICE static void turn_vectors(const W* px, int64_t x_column, W* py, int64_t y_row) {
+    Vector<W, kLanes> rows[kLanes];
+    each_lane<kLanes>([&](int64_t column) {
+      const auto read = read_vector<kLanes>(px + column * x_column);
+      each_lane<kLanes>([&](int64_t row) { rows[row].elements[column] = read.elements[row]; });
+    });
+    each_lane<kLanes>([&](int64_t row) { write_vector(py + row * y_row, rows[row]); });
+  }
+
+  HOST_DEVICE static void copy(const W* px, int64_t x_column, W* py, int64_t y_row, int64_t rows_left, int64_t columns_left) {
+    const int64_t rows = rows_left < kTile ? rows_left : kTile, columns = columns_left < kTile ? columns_left : kTile;
     for (int64_t row = 0; row < rows; ++row) {
       for (int64_t column = 0; column < columns; ++column) py[row * y_row + column] = px[row + column * x_column];
     }
@@ -120,11 +160,10 @@ void copy_words(Context& context, const Runs<2>& runs, const W* x, W* y) {
   exchange(walk.shape, d, walk.rank - 2);
   exchange(walk.strides[0], d, walk.rank - 2);
   exchange(walk.strides[1], d, walk.rank - 2);
-  constexpr int64_t kTile = CopyTiles<W>::kTile;
-  const int64_t across = (walk.shape[walk.rank - 1] + kTile - 1) / kTile, down = (walk.shape[walk.rank - 2] + kTile - 1) / kTile;
-  int64_t tiles = across * down;
-  for (int64_t k = 0; k < walk.rank - 2; ++k) tiles *= walk.shape[k];
-  each(context, tiles, CopyTiles<W>{x, y, walk, across, down}, kTile * kTile);
+  const auto launch = [&](const auto& tiles) { each(context, tiles.count(), tiles, tiles.kTile * tiles.kTile); };
+  const CopyTiles<W, kHostMemory ? 1 : std::min<int64_t>(8, kLanesOf<W>)> vectors(x, y, walk);
+  if (!kHostMemory && vectors.in_vectors()) launch(vectors);
+  else launch(CopyTiles<W, 1>(x, y, walk));
 }
 
 }  // namespace

@@ -53,6 +53,7 @@ struct Weights {
   const M* mask;
   Walk<1> walk;
   int64_t size;
+  Divisor sizes[kMaxRank];  // the walk's shape
 
   // f(weights, first, length) for each row, or what of it is in piece i of so many elements. f is compiled for every kind of row.
   template <int64_t kPiece, int64_t kLanes, class F>
@@ -62,14 +63,15 @@ struct Weights {
     if constexpr (!kMasked<M>) {
       f(Ones{}, begin, kOne ? kPiece : end - begin);
     } else {
-      const int64_t last = walk.rank - 1, inner = walk.shape[last], stride = walk.strides[0][last];
+      const int64_t last = walk.rank - 1, stride = walk.strides[0][last];
+      const Divisor& inner = sizes[last];
       // Of a dense mask the innermost stride is 0 or 1.
       for (int64_t i = begin, length; i < end; i += length) {
         int64_t rest = i / inner, offset = (i - rest * inner) * stride;
         length = kOne ? kPiece : inner - i % inner < end - i ? inner - i % inner : end - i;
         for (int64_t d = last - 1; d >= 0; --d) {
-          offset += rest % walk.shape[d] * walk.strides[0][d];
-          rest /= walk.shape[d];
+          offset += rest % sizes[d] * walk.strides[0][d];
+          rest = rest / sizes[d];
         }
         if (kHostMemory && stride == 0) f(Repeated{mask_value(mask, offset)}, i, length);
         else f(Dense<M, kLanes>{mask + offset, stride}, i, length);
@@ -213,12 +215,13 @@ struct LossGradient {
 
 template <class M>
 Weights<M> weights_of(const MaskLayout& layout, Span mask, int64_t size) {
-  Weights<M> weights{mask.as<const M>(), {layout.rank, {}, {}}, size};
+  Weights<M> weights{mask.as<const M>(), {layout.rank, {}, {}}, size, {}};
   for (int64_t d = 0; d < layout.rank; ++d) {
     weights.walk.shape[d] = layout.shape[d];
     weights.walk.strides[0][d] = layout.strides[d];
   }
   weights.walk.collapse();
+  for (int64_t d = 0; d < weights.walk.rank; ++d) weights.sizes[d] = Divisor(weights.walk.shape[d]);
   return weights;
 }
 

@@ -1,9 +1,11 @@
 // Mask -> ratio and updated mask of a partial convolution.
 //   count = weight * sum over channels (of a group) and window of mask;  ratio = count > 0 ? window / (count + eps) : 0
 //   updated = min(count, 1)
+#include <algorithm>
 #include <type_traits>
 
 #include "../device.h"
+#include "../divisor.h"
 #include "../padding.h"
 #include "../vectors.h"
 
@@ -32,20 +34,22 @@ void count_channels(T* sum, const uint8_t* from, int64_t area, int64_t channels,
   }
 }
 
-// sums[n, r, p] = sum of the mask's channels of group r at position p: one read of the mask. A functor call has neighbouring positions: a
-// GPU's kLanes, in vectors; the CPU's so many that each channel is read in long runs.
+// sums[n, r, slice, p] = sum of a slice of the mask's channels of group r at position p: one read of the mask. A functor call has
+// neighbouring positions: a GPU's kLanes, in vectors; the CPU's so many that each channel is read in long runs.
 template <class T, class M, int64_t kLanes>
 struct SumChannels {
   static constexpr int64_t kRun = kHostMemory ? 256 : kLanes;
 
   const M* mask;
   T* sums;
-  int64_t channels, area, blocks;  // channels of a group, h * w, and area in blocks of kRun
+  int64_t all, of_slice, area;  // channels of a group, those of a slice (the last one has what is left), h * w
+  Divisor slices, blocks;       // of a group; area in blocks of kRun
 
   HOST_DEVICE void operator()(int64_t i) const {
-    const int64_t plane = i / blocks, start = i % blocks * kRun;
-    const int64_t count = !kHostMemory || area - start >= kRun ? kRun : area - start;
-    const M* from = mask + plane * channels * area + start;
+    const int64_t plane = i / blocks, start = i % blocks * kRun, group = plane / slices, first = plane % slices * of_slice;
+    const int64_t count = !kHostMemory || area - start >= kRun ? kRun : area - start,
+                  channels = all - first < of_slice ? all - first : of_slice;
+    const M* from = mask + (group * all + first) * area + start;
     T* to = sums + plane * area + start;
     T sum[kRun] = {};
     if constexpr (kHostMemory && std::is_same_v<M, uint8_t>) {
@@ -72,11 +76,11 @@ struct CountWindow {
   const M* mask;
   T* ratio;
   T* updated;
-  int64_t blocks;  // blocks of kLanes in an output row
+  Divisor blocks, rows;  // blocks of kLanes in an output row, output rows
 
   HOST_DEVICE void operator()(int64_t i) const {
     const int64_t start = i % blocks * kLanes, row = i / blocks;
-    const int64_t y = row % g.ho, plane = row / g.ho;
+    const int64_t y = row % rows, plane = row / rows;
     const int64_t lanes = !kHostMemory || g.wo - start >= kLanes ? kLanes : g.wo - start;
     T count[kLanes] = {};
     for (int64_t kh = 0; kh < g.kh; ++kh) {
@@ -118,22 +122,37 @@ void count_windows(Context& context, const ConvGeometry& g, const MaskCount& cou
   T *ratios = ratio.as<T>(), *opened = updated.as<T>();
   const auto launch = [&]<int64_t kVector> {
     using Kernel = CountWindow<T, M, kVector>;
-    const int64_t blocks = (g.wo + Kernel::kLanes - 1) / Kernel::kLanes;
-    each(context, g.ratio_n * g.ratio_c * g.ho * blocks, Kernel{g, T(count.window), T(count.weight), T(eps), mask, ratios, opened, blocks},
-         Kernel::kLanes * g.kh * g.kw);
+    const Divisor blocks((g.wo + Kernel::kLanes - 1) / Kernel::kLanes);
+    const Kernel kernel{g, T(count.window), T(count.weight), T(eps), mask, ratios, opened, blocks, Divisor(g.ho)};
+    each(context, g.ratio_n * g.ratio_c * g.ho * blocks, kernel, Kernel::kLanes * g.kh * g.kw);
   };
   with_lanes<kLanesOf<T>>(g.wo, launch, ratios, opened);
 }
 
+// sums[plane, slice, p] of planes of so many channels, in slices of so many.
 template <class T, class M>
-void sum_channels(Context& context, const ConvGeometry& g, const M* mask, T* sums) {
-  const int64_t area = g.h * g.w, planes = g.mask_n * g.ratio_c, channels = g.mask_c / g.ratio_c;
+void sum_slices(Context& context, int64_t planes, int64_t area, int64_t channels, int64_t of_slice, const M* mask, T* sums) {
   const auto launch = [&]<int64_t kLanes> {
     using Kernel = SumChannels<T, M, kLanes>;
-    const int64_t blocks = (area + Kernel::kRun - 1) / Kernel::kRun;
-    each(context, planes * blocks, Kernel{mask, sums, channels, area, blocks}, Kernel::kRun * channels);
+    const Divisor blocks((area + Kernel::kRun - 1) / Kernel::kRun), slices((channels + of_slice - 1) / of_slice);
+    const Kernel kernel{mask, sums, channels, of_slice, area, slices, blocks};
+    each(context, planes * slices * blocks, kernel, Kernel::kRun * of_slice);
   };
   with_lanes<kLanesOf<T>>(area, launch, mask, sums);
+}
+
+// sums[n, r, p]. A GPU is not filled by the positions of a small mask: there, slices of its channels are summed first.
+template <class T, class M>
+void sum_channels(Context& context, const ConvGeometry& g, const M* mask, T* sums) {
+  constexpr int64_t kThreads = 1 << 17, kLeast = 16;  // threads that are wanted; channels of a slice at least
+  const int64_t area = g.h * g.w, planes = g.mask_n * g.ratio_c, channels = g.mask_c / g.ratio_c;
+  const int64_t wanted = kThreads * kLanesOf<T> / (planes * area + 1) + 1, most = (channels + kLeast - 1) / kLeast;
+  const int64_t slices = kHostMemory ? 1 : std::min(wanted, most), of_slice = (channels + slices - 1) / slices;
+  if (slices == 1) return sum_slices<T>(context, planes, area, channels, channels, mask, sums);
+  const int64_t left = (channels + of_slice - 1) / of_slice;
+  const Scratch partial(context, static_cast<std::size_t>(planes * left * area) * sizeof(T));
+  sum_slices<T>(context, planes, area, channels, of_slice, mask, partial.as<T>());
+  sum_slices<T>(context, planes, area, left, left, static_cast<const T*>(partial.as<T>()), sums);
 }
 
 template <class T, class M>

@@ -125,6 +125,38 @@ void test_copies(Context& context) {
   }
 }
 
+// x [2, c, r] to y [2, r, c], transposed: tiles of vectors where both sizes are pairs of them.
+void test_transpositions(Context& context) {
+  fake::State& s = fake::state();
+  for (const DType t : kAll) {
+    const std::size_t width = static_cast<std::size_t>(bytes_of(t));
+    const int64_t lanes = std::min<int64_t>(8, 16 / bytes_of(t));
+    for (const int64_t r : {2, 7, 8, 16, 24, 32}) {
+      for (const int64_t c : {2, 8, 15, 16, 40}) {
+        for (const int64_t late : {0, 1}) {
+          Operands o(context, late);
+          const Bytes values = numbers(t, 2 * r * c, 1);
+          Bytes expected(values.size());
+          for (int64_t i = 0; i < 2 * r * c; ++i) {
+            const std::size_t to = static_cast<std::size_t>(i), from = static_cast<std::size_t>(i / (r * c) * r * c + i % c * r + i / c % r);
+            std::memcpy(&expected[to * width], &values[from * width], width);
+          }
+          const Span x = o.add(t, values), y = o.add(t, numbers(t, 2 * r * c, 2));
+          const int64_t threads = s.threads, vectors = s.vectors;
+          strided_copy(context, {3, 0, 0, {2, r, c}, {r * c, 1, r}, {r * c, c, 1}}, x, y);
+          Bytes both = values;
+          both.insert(both.end(), expected.begin(), expected.end());
+          const std::string what = "a transposition of " + std::to_string(c) + " by " + std::to_string(r) + ", " + std::to_string(width) + " bytes";
+          expect(o.results() == both, what);
+          const bool tiles = lanes > 1 && late == 0 && r % (2 * lanes) == 0 && c % lanes == 0;
+          expect(s.threads - threads == 2 * r * c / (tiles ? lanes * lanes : 1), what + ": threads");
+          expect(s.vectors - vectors == (tiles ? 2 * 2 * r * c / lanes : 0), what + ": vectors");
+        }
+      }
+    }
+  }
+}
+
 void test_masks(Context& context) {
   for (const DType t : kReal) {
     for (const DType m : {DType::kBool, compute_of(t)}) {
@@ -232,6 +264,7 @@ int main() {
   test_elementwise(context);
   test_rows(context);
   test_copies(context);
+  test_transpositions(context);
   test_masks(context);
   test_optimizers(context);
   test_not_finite(context);
