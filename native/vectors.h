@@ -44,12 +44,12 @@ HOST_DEVICE inline void each_lane(F f) {
 // kLanes neighbouring elements.
 template <int64_t kLanes, class T>
 HOST_DEVICE inline Vector<T, kLanes> read_vector(const T* at) {
-  CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
+  if constexpr (kLanes > 1) CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
   return *reinterpret_cast<const Vector<T, kLanes>*>(at);
 }
 template <int64_t kLanes, class T>
 HOST_DEVICE inline void write_vector(T* at, const Vector<T, kLanes>& vector) {
-  CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
+  if constexpr (kLanes > 1) CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
   *reinterpret_cast<Vector<T, kLanes>*>(at) = vector;
 }
 
