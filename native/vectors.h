@@ -43,7 +43,7 @@ HOST_DEVICE inline void each_lane(F f) {
 
 template <class V>
 HOST_DEVICE inline void store_vector(V* at, const V& vector) {
-  if constexpr (sizeof(V) % 16 == 0) {
+  if constexpr (alignof(V) == 16) {
     if (store_in_16_bytes(at, vector)) return;
   }
   *at = vector;
@@ -52,12 +52,12 @@ HOST_DEVICE inline void store_vector(V* at, const V& vector) {
 // kLanes neighbouring elements.
 template <int64_t kLanes, class T>
 HOST_DEVICE inline Vector<T, kLanes> read_vector(const T* at) {
-  CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
+  if constexpr (kLanes > 1) CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
   return *reinterpret_cast<const Vector<T, kLanes>*>(at);
 }
 template <int64_t kLanes, class T>
 HOST_DEVICE inline void write_vector(T* at, const Vector<T, kLanes>& vector) {
-  CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
+  if constexpr (kLanes > 1) CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
   store_vector(reinterpret_cast<Vector<T, kLanes>*>(at), vector);
 }
 

@@ -49,6 +49,10 @@ describe('CUDA backend', function () {
     runTest(join(cmakeFolder, 'images_test'));
   });
 
+  it('vectors of padding and of resizing: the bits of single elements, and vectors wherever whole ones fit', () => {
+    runTest(join(cmakeFolder, 'spatial_test'));
+  });
+
   it('plans: tiers, the disk, wrong ones that are dropped, the fastest that is taken', () => {
     runTest(join(cmakeFolder, 'plans_test'));
   });
