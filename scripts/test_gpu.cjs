@@ -49,9 +49,13 @@ function sanitize(tool) {
     );
     return;
   }
-  const specs = ['ops', 'fuzz'].map((name) => `test/cuda/${name}.test.{ts,js}`);
-  const args = ['--tool', tool, '--error-exitcode', '86', '--target-processes', 'all', process.execPath, mocha, '--timeout', '0', ...specs];
-  run(tool, sanitizer, args, { PARTIALCONV_FUZZ_SECONDS: '20' });
+  // mocha takes a name that has braces alone for a file's.
+  const extension = existsSync(join(root, 'test', 'cuda', 'ops.test.ts')) ? 'ts' : 'js';
+  const specs = ['ops', 'fuzz'].map((name) => `test/cuda/${name}.test.${extension}`);
+  // Calls that fail are told by the tests; cuDNN tries some that may.
+  const options = ['--error-exitcode', '86', '--report-api-errors', 'no', '--target-processes', 'all'];
+  const args = ['--tool', tool, ...options, process.execPath, mocha, '--timeout', '0', ...specs];
+  run(tool, sanitizer, args, { PARTIALCONV_FUZZ_SECONDS: process.env.PARTIALCONV_FUZZ_SECONDS ?? '20' });
 }
 
 const unknown = parts.filter((part) => !PARTS.includes(part));

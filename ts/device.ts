@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { describe } from './describe';
 import { DeviceError, ShapeError } from './errors';
 import { addonPath, type DeviceBuffer, loadCuda, type Memory, type Native, native, packageRoot } from './native';
@@ -26,6 +27,9 @@ interface Cuda {
 }
 
 let known: Cuda | null = null;
+
+// A process that ends while cuDNN compiles crashes: what cuDNN opened last is gone first. Workers end before their process does.
+if (isMainThread) process.on('exit', () => known?.addon?.stopPlans());
 
 function findCuda(path: string | null): Cuda {
   const loaded = loadCuda(path);

@@ -108,6 +108,8 @@ export interface Native {
   launchGraph(graph: DeviceGraph): void;
   /** Waits until no plan of the selected GPU is being compiled. */
   waitForPlans(): void;
+  /** Ends the threads that compile plans, for good: before the process does. */
+  stopPlans(): void;
 
   convPackWeight(g: Fields, pass: number, weight: Buffer, wd: number, packed: Buffer, pd: number): void;
   convForward(...args: ConvForwardArgs): void;
@@ -218,7 +220,7 @@ export type MaskRatioArgs = [
   ...updated: [Buffer, number],
 ];
 
-const ABI = 5;
+const ABI = 6;
 
 function findRoot(from: string): string {
   for (let folder = from; ; folder = dirname(folder)) {

@@ -127,6 +127,16 @@ function print(result: Result): void {
   );
 }
 
+/** Nothing where a row fails: that is told, and the others are measured all the same. */
+async function* attempt(run: () => Promise<Result>): AsyncGenerator<Result> {
+  try {
+    yield await run();
+  } catch (error) {
+    console.error(`bench:gpu: FAILED: ${(error as Error).message}`);
+    process.exitCode = 1;
+  }
+}
+
 async function* runAll(): AsyncGenerator<Result> {
   const chosen = PRECISIONS.filter((precision) => options.precision?.split(',').includes(precision) ?? true);
   const memory = Object.keys(MEMORY_OPS).filter((name) => wanted('memory', name));
@@ -135,11 +145,11 @@ async function* runAll(): AsyncGenerator<Result> {
     const fastest = Math.min(...entries.flatMap(({ ms }) => (ms === undefined ? [] : [ms])));
     const copyGBs = (8 * product(memoryShape(options.small))) / fastest / 1e6;
     console.log(`copy bandwidth: ${fixed(copyGBs)} GB/s, bytes read and written`);
-    for (const name of memory) yield await runMemoryOp(name, copyGBs);
+    for (const name of memory) yield* attempt(() => runMemoryOp(name, copyGBs));
   }
   for (const precision of chosen) {
-    for (const row of convRows(options.small)) if (wanted(row.shape.name, row.title)) yield await runConv(row, precision);
-    if (wanted('U-net', 'training step')) yield await runUNet(precision);
+    for (const row of convRows(options.small)) if (wanted(row.shape.name, row.title)) yield* attempt(() => runConv(row, precision));
+    if (wanted('U-net', 'training step')) yield* attempt(() => runUNet(precision));
   }
 }
 

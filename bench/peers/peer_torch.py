@@ -37,13 +37,15 @@ def reference_partial(conv, x, mask, weight, bias, options, multi_channel):
     window = ones[0].numel()
     mask_options = options if multi_channel else {**options, "groups": 1}
     column = bias.view(1, -1, *[1] * (x.dim() - 2))
+    # In float16, 1e-8 is 0 and a ratio by it infinite.
+    wide = torch.float32 if x.dtype == torch.float16 else x.dtype
 
     def forward():
         with torch.no_grad():
-            updated = conv(mask, ones, None, **mask_options)
+            updated = conv(mask, ones, None, **mask_options).to(wide)
             ratio = window / (updated + 1e-8)
             updated = torch.clamp(updated, 0, 1)
-            ratio = torch.mul(ratio, updated)
+            ratio, updated = torch.mul(ratio, updated).to(x.dtype), updated.to(x.dtype)
         raw = conv(torch.mul(x, mask), weight, bias, **options)
         output = torch.mul(raw - column, ratio) + column
         return torch.mul(output, updated)

@@ -10,7 +10,7 @@
 namespace partialconv {
 namespace {
 
-constexpr int kAbi = 5;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
+constexpr int kAbi = 6;  // raised whenever an exported name or argument changes; ts/native.ts refuses any other
 
 Napi::Value set_error_class(const Napi::CallbackInfo& info) {
   Environment::of(info.Env()).backend_error = Napi::Persistent(info[0].As<Napi::Function>());

@@ -2,6 +2,7 @@
 // The CPU addon has them too, and says that it has no devices.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -151,6 +152,27 @@ struct DeviceMemory {
     });
   }
 
+  // stopPlans(): at the end of the process.
+  static napi_value stop_plans(napi_env env, napi_callback_info) {
+    return guarded(env, [&]() -> napi_value {
+      if constexpr (!kHostMemory) C::stop_plans(true);
+      return nullptr;
+    });
+  }
+
+  // The last environment to go stops what compiles: its process may end next, or start another one.
+  static void count_environment(napi_env env) {
+    if constexpr (!kHostMemory) {
+      ++environments;
+      napi_add_env_cleanup_hook(
+          env,
+          [](void*) {
+            if (--environments == 0) C::stop_plans(false);
+          },
+          nullptr);
+    }
+  }
+
   // downloadAsync: the contents as they are at the call; a promise.
   static napi_value download_async(napi_env env, napi_callback_info info) {
     return guarded(env, [&]() -> napi_value {
@@ -162,6 +184,8 @@ struct DeviceMemory {
   }
 
  private:
+  inline static std::atomic<int> environments{0};
+
   struct Copy {
     void *host, *device;
     std::size_t bytes;
@@ -200,6 +224,8 @@ inline void export_device_memory(Napi::Object& exports) {
   add("abandonCapture", Memory::abandon_capture);
   add("launchGraph", Memory::launch_graph);
   add("waitForPlans", Memory::wait_for_plans);
+  add("stopPlans", Memory::stop_plans);
+  Memory::count_environment(env);
 }
 
 }  // namespace partialconv

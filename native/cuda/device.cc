@@ -158,6 +158,7 @@ void Context::launch(const std::shared_ptr<void>& captured) {
 }
 
 void Context::wait_for_plans() { cuda::Engines::wait(memory().device()); }
+void Context::stop_plans(bool for_good) { cuda::Engines::stop_compiling(for_good); }
 
 std::function<void()> Context::completion() {
   refuse_in_capture("cudaEventRecord", "what is waited for");

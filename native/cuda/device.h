@@ -61,6 +61,9 @@ class Context {
   void launch(const std::shared_ptr<void>& graph);  // of end_capture()
   // Waits until no plan of the selected GPU is being compiled.
   void wait_for_plans();
+  // Ends the threads that compile plans, after the plan that each is at: for good, or until a plan is asked for. A process must not end
+  // while cuDNN compiles.
+  static void stop_plans(bool for_good);
 
   static int device_count();
   static std::string device_absence();  // why device_count() is 0, or ""

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
+#include <vector>
 
 #include "verify.h"
 
@@ -31,18 +32,15 @@ Engines::Engines(int device)
 }
 
 Engines::~Engines() {
-  compiler_.stop();
+  compiler_.stop(true);
   cudnn::api().destroy(handle_);
 }
-
-void Engines::stop_compiling() { compiler_.stop(); }
 
 Engines& Engines::of(Context& context) {
   // Never destroyed: at the process's end the driver may be gone before us.
   static auto* const all = [] {
-    std::atexit([] {
-      for (auto& [device, engines] : *everyone) engines->stop_compiling();
-    });
+    // Of use to programs without Node: what cuDNN opens to compile comes later, and so goes before this runs.
+    std::atexit([] { stop_compiling(true); });
     return everyone = new std::map<int, std::unique_ptr<Engines>>;
   }();
   const int device = context.memory().device();
@@ -60,6 +58,16 @@ void Engines::wait(int device) {
     engines = everyone->at(device).get();
   }
   engines->compiler_.wait();
+}
+
+void Engines::stop_compiling(bool for_good) {
+  std::vector<PlanCompiler*> compilers;
+  {
+    std::lock_guard lock(everyone_mutex);
+    if (everyone == nullptr) return;
+    for (auto& [device, engines] : *everyone) compilers.push_back(&engines->compiler_);
+  }
+  for (PlanCompiler* compiler : compilers) compiler->stop(for_good);
 }
 
 // The plan of a shape; one with a tail only if it is there, and asked for otherwise. So is a tuned one in its place.

@@ -30,10 +30,11 @@ class Engines {
   // Never where results must be deterministic: they would change when it comes.
   bool ready(const Shape& shape);
 
-  void stop_compiling();
-
   // Waits until nothing is being compiled for a GPU.
   static void wait(int device);
+
+  // Ends the threads that compile, as PlanCompiler::stop().
+  static void stop_compiling(bool for_good);
 
   // Of the context's GPU; made at the first use.
   static Engines& of(Context& context);

@@ -17,27 +17,39 @@ constexpr const char* kFirst = "first\n";
 void PlanCompiler::request(Request request) {
   {
     const std::lock_guard lock(mutex_);
-    if (stopping_) return;
+    if (closed_) return;
     waiting_.push_back(std::move(request));
-    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+    start();
   }
   wake_.notify_one();
+}
+
+// With the lock held.
+void PlanCompiler::start() {
+  if (!stopping_ && !waiting_.empty() && !thread_.joinable()) thread_ = std::thread([this] { run(); });
 }
 
 void PlanCompiler::wait() {
   std::unique_lock lock(mutex_);
+  start();
   idle_.wait(lock, [this] { return stopping_ || (waiting_.empty() && !busy_); });
 }
 
-void PlanCompiler::stop() {
+void PlanCompiler::stop(bool for_good) {
+  const std::lock_guard one(stop_mutex_);
+  std::thread ending;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    waiting_.clear();
+    closed_ = closed_ || for_good;
+    if (closed_) waiting_.clear();
+    ending = std::move(thread_);
   }
   wake_.notify_one();
   idle_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  if (ending.joinable()) ending.join();
+  const std::lock_guard lock(mutex_);
+  stopping_ = closed_;
 }
 
 void PlanCompiler::run() {

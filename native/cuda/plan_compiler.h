@@ -28,13 +28,13 @@ class PlanCompiler {
 
   PlanCompiler(int device, int64_t max_workspace, Done done) : device_(device), max_workspace_(max_workspace), done_(std::move(done)) {}
 
-  ~PlanCompiler() { stop(); }
+  ~PlanCompiler() { stop(true); }
 
   void request(Request request);
   // Returns when all that was requested is done.
   void wait();
-  // Ends the thread after the plan it is at; those that wait are dropped. A process must not end while cuDNN compiles.
-  void stop();
+  // Ends the thread after the plan it is at. Those that wait are dropped, now and later, or go on with the next request.
+  void stop(bool for_good);
 
  private:
   struct Made {
@@ -42,6 +42,7 @@ class PlanCompiler {
     bool tuned = false;
   };
 
+  void start();
   void run();
   Made make(const Request& request);
   std::optional<Made> kept(const PlanStore& store, const Request& request);
@@ -51,10 +52,10 @@ class PlanCompiler {
   const int64_t max_workspace_;
   const Done done_;
   cudnn::Handle handle_ = nullptr;  // cuDNN's handles serve one thread each
-  std::mutex mutex_;
+  std::mutex mutex_, stop_mutex_;
   std::condition_variable wake_, idle_;
   std::deque<Request> waiting_;
-  bool stopping_ = false, busy_ = false;
+  bool stopping_ = false, closed_ = false, busy_ = false;
   std::thread thread_;
 };
 

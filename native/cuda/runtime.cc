@@ -164,8 +164,9 @@ bool done(Event event) {
 void wait(Event event) { check(cudaEventSynchronize(event), "cudaEventSynchronize"); }
 void wait_on(Stream stream, Event event) { check(cudaStreamWaitEvent(stream, event, 0), "cudaStreamWaitEvent"); }
 
-// Thread-local: another thread may allocate or wait meanwhile.
-void begin_capture(Stream stream) { check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture"); }
+// Relaxed: another thread may allocate or wait meanwhile, and this one, too, on streams that are not captured: the other modes refuse it
+// an allocation from a pool there, and the loading of a kernel that was never launched.
+void begin_capture(Stream stream) { check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture"); }
 
 Graph end_capture(Stream stream) {
   cudaGraph_t graph = nullptr;

@@ -96,6 +96,14 @@ describe("the device 'cuda'", () => {
     expect(read).to.deep.equal([0, 10, 20, 30].map((i) => [1 + i, 2 + i, 3 + i]));
   });
 
+  it('copies what a CPU tensor holds at the call, whatever the GPU has to do before', () => {
+    const [busy, x] = [api.ones([1 << (onGpu ? 26 : 12)], { device: 'cuda' }), api.ones([1 << 20])];
+    for (let i = 0; i < 200; i++) busy.mul_(1);
+    const y = x.to('cuda');
+    x.fill_(2);
+    expect(y.readSync().every((v) => v === 1)).to.equal(true);
+  });
+
   it('computes forwardAsync on the contents at the call, without a wait on the event loop', async () => {
     const layer = new api.PartialConv1d(16, 8, 3, { padding: 1, device: 'cuda' });
     const [x, mask] = [fine([2, 16, 40]), api.ones([40], { device: 'cuda' })];

@@ -135,6 +135,33 @@ describeOnFake("failures on 'cuda'", () => {
     const { status, signal, stdout, stderr } = spawnSync(process.execPath, ['--eval', program], { cwd: root, env, encoding: 'utf8' });
     expect({ status, signal, stdout }, stderr).to.deep.equal({ status: 5, signal: null, stdout: 'true\n' });
   });
+
+  for (const [how, program] of Object.entries({
+    'by process.exit()': 'use(); setTimeout(() => process.exit(), 50);',
+    'by itself': 'use();',
+    'by process.exit(), with a worker': 'work(true).once("message", () => process.exit());',
+    'by itself, after a worker': 'work(false);',
+  }))
+    it(`a process ends ${how}, while plans are compiled`, () => {
+      const text = `
+        const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');
+        function use() {
+          require('tsx/cjs');
+          const pc = require(${JSON.stringify(join(root, 'ts', 'index.ts'))});
+          require(${JSON.stringify(join(__dirname, 'on_fake.ts'))}).fake.set('compileTime', 1000);
+          new pc.Conv1d(16, 16, 3, { device: 'cuda' }).forward(pc.ones([1, 16, 64], { device: 'cuda' }));
+        }
+        const work = (stays) => new Worker(process.env.PROGRAM, { eval: true, workerData: stays });
+        if (isMainThread) { ${program} }
+        else {
+          use();
+          parentPort.postMessage('used');
+          if (workerData) setInterval(() => {}, 1000);
+        }`;
+      const env = { ...process.env, PARTIALCONV_CUDA_ADDON: fakePath, XDG_CACHE_HOME: planFolder, PROGRAM: text };
+      const { status, signal, stderr } = spawnSync(process.execPath, ['--eval', text], { cwd: root, env, encoding: 'utf8' });
+      expect({ status, signal }, stderr).to.deep.equal({ status: 0, signal: null });
+    });
 });
 
 describeOnFake("no 'cuda'", () => {

@@ -25,6 +25,7 @@ type Name =
   | 'waits'
   | 'lastEngine'
   | 'refuseFused'
+  | 'compileTime'
   | 'failCall'
   | 'failLaunch'
   | 'noCode'

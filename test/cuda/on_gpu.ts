@@ -61,8 +61,8 @@ export const TOLERANCE: Readonly<Record<Precision, number>> = {
   bfloat16: 1e-2,
 };
 
-/** The same for a chain of some convolutions. */
-export const CHAIN_TOLERANCE = { float32: onGpu ? 3e-3 : 1e-5, float16: 1e-2, bfloat16: 6e-2 } as const;
+/** The same for a chain of some convolutions; of five, should a GPU drop the bits that TF32 has not, where it may round them. */
+export const CHAIN_TOLERANCE = { float32: onGpu ? 6e-3 : 1e-5, float16: 1e-2, bfloat16: 6e-2 } as const;
 
 /** Between two runs of one convolution: on a GPU the fused plan may come in between. */
 export const RERUN_TOLERANCE = onGpu ? CHAIN_TOLERANCE.float32 : 0;

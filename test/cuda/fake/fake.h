@@ -19,6 +19,7 @@ struct State {
   int64_t uploads = 0, downloads = 0, peer_copies = 0;
   int64_t captured = 0, graphs = 0, graph_launches = 0;  // pieces of work recorded; graphs alive; launches of them
   int64_t refuse_fused = 0;  // 1: there is no plan for a graph of several operations
+  int64_t compile_time = 0;  // milliseconds that such a plan takes to make
   int64_t fail_launch = 0;   // the n-th launch from now on fails (0: none)
   int64_t no_code = 0;       // 1: for want of code for the GPU
   int64_t fail_execute = 0;  // the same for cuDNN

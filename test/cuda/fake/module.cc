@@ -21,6 +21,7 @@ int64_t* field(const std::string& name) {
       {"restored", &s.restored},
       {"fused", &s.fused},
       {"refuseFused", &s.refuse_fused},
+      {"compileTime", &s.compile_time},
       {"uploads", &s.uploads},
       {"downloads", &s.downloads},
       {"peerCopies", &s.peer_copies},
