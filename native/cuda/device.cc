@@ -72,7 +72,11 @@ class Pending {
     event_ = cuda::create_event();
     cuda::record(event_, memory_->stream());
   }
-  void wait() const { cuda::wait(event_); }
+  // On any thread; one that has no GPU yet would be given the first one, and memory there.
+  void wait() const {
+    cuda::use_device(memory_->device());
+    cuda::wait(event_);
+  }
   void* pinned() const { return pinned_; }
 
  private:
@@ -117,7 +121,7 @@ void Context::refuse_in_capture(const char* call, const char* what) const {
 
 void Context::write(void* to, const void* host, std::size_t bytes) {
   refuse_in_capture("cudaMemcpyAsync", "a copy from the host");
-  cuda::copy_to_device(to, host, bytes, stream());
+  memory().upload(to, host, bytes);
 }
 
 void Context::read(void* host, const void* from, std::size_t bytes) {

@@ -40,6 +40,7 @@ Memory::~Memory() {
     for (void* data : blocks) quietly([&] { cuda::release(data, stream_); });
   }
   quietly([&] { synchronize(stream_); });
+  uploads_.finish();
   for (const auto& [size, blocks] : free_pinned_) {
     for (void* data : blocks) quietly([&] { release_pinned(data); });
   }

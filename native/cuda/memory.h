@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime.h"
+#include "uploads.h"
 
 namespace partialconv::cuda {
 
@@ -43,6 +44,9 @@ class Memory : public std::enable_shared_from_this<Memory> {
   void* take_pinned(std::size_t bytes);
   void give_back_pinned(void* data, std::size_t bytes) noexcept;
 
+  // Copies from host memory, which may change when this returns, in the stream's order.
+  void upload(void* to, const void* host, std::size_t bytes) { uploads_.copy(to, host, bytes); }
+
   std::size_t in_use() const;
   std::size_t cached() const;
 
@@ -57,6 +61,7 @@ class Memory : public std::enable_shared_from_this<Memory> {
   mutable std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_;  // by size class
   std::map<std::size_t, std::vector<void*>> free_pinned_;
+  Uploads uploads_{*this};
   std::shared_ptr<Arena> arena_;  // null outside of a capture
   Stream beside_ = nullptr;       // of memory that a capture takes fresh
   std::size_t in_use_ = 0, cached_ = 0, cached_pinned_ = 0;

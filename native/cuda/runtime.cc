@@ -106,8 +106,8 @@ void* allocate(Pool pool, std::size_t bytes, Stream stream) {
 
 void release(void* data, Stream stream) { check(cudaFreeAsync(data, stream), "cudaFreeAsync"); }
 
-void copy_to_device(void* to, const void* host, std::size_t bytes, Stream stream) {
-  check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync");
+void copy_to_device(void* to, const void* pinned, std::size_t bytes, Stream stream) {
+  check(cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync");
 }
 
 void copy_to_host(void* host, const void* from, std::size_t bytes, Stream stream) {

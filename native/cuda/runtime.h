@@ -49,8 +49,8 @@ void trim_pool(Pool pool);
 void* allocate(Pool pool, std::size_t bytes, Stream stream);
 void release(void* data, Stream stream);
 
-// host memory is pageable: the call returns when it may be reused. A copy to the host waits for the stream.
-void copy_to_device(void* to, const void* host, std::size_t bytes, Stream stream);
+// What is copied from pinned memory must stay until the stream has done it. A copy to (any) host memory waits for the stream.
+void copy_to_device(void* to, const void* pinned, std::size_t bytes, Stream stream);
 void copy_to_host(void* host, const void* from, std::size_t bytes, Stream stream);
 void copy_on_device(void* to, const void* from, std::size_t bytes, Stream stream);
 // Between two GPUs without the host, in the order of a stream of either; they need no access to each other's memory.

@@ -153,7 +153,7 @@ struct Interpolate {
 
   template <class Join>
   HOST_DEVICE void lines(const Patch& patch, const Taps& taps, Join join) const {
-    Cells low, high;
+    Cells low{}, high{};
     for (int64_t line = patch.line; line < patch.end; ++line) {
       const int64_t plane = line / ho, row = line - plane * ho, first = plane * rows.size + rows.low[row];
       const double fraction = rows.fraction[row];

@@ -52,11 +52,14 @@ export function expectCounted(name: Parameters<typeof counted>[0], rise: number,
 
 export type Precision = 'float64' | 'float32' | 'TF32' | 'float16' | 'bfloat16';
 
-/** What a convolution may differ by, relative to the largest number there is to sum to. The fake rounds nothing to TF32. */
+/**
+ * What a convolution may differ by, relative to the largest number there is to sum to. The fake rounds nothing to TF32. Operands that a GPU
+ * rounds to TF32 differ by 3e-4; one whose kernels drop the bits that TF32 has not, which cuDNN leaves open, by up to 5e-4 in the fuzzer.
+ */
 export const TOLERANCE: Readonly<Record<Precision, number>> = {
   float64: 1e-11,
   float32: 1e-5,
-  TF32: onGpu ? 3e-4 : 1e-5,
+  TF32: onGpu ? 1e-3 : 1e-5,
   float16: 1e-2,
   bfloat16: 1e-2,
 };
