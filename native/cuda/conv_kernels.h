@@ -67,9 +67,8 @@ struct WeightImage {
 void pack(Context& context, const WeightImage& image, Span weight, void* to);
 void unpack(Context& context, const WeightImage& image, const void* from, Span weight);
 
-// q = dy gated, in image `to` of what lies as `from` (a null q is left out), and db[o] = the sum of dy * updated, in an order that depends
-// on the image alone: each thread adds up a run of cells of one channel (or of a vector of them), then the runs of a channel are added in
-// order.
+// q = dy gated, in image `to` of what lies as `from` (a null q is left out; images with channels last are alike), and db[o] = the sum of
+// dy * updated (an absent one, or accumulators), in an order that depends on the image alone.
 void gate_and_sum(Context& context, const Image& from, const Image& to, const Gate& gate, Span dy, void* q, Span db);
 
 // The formulas of conv.h, one thread an output (for dw: an output and a part of the positions).

@@ -1,88 +1,13 @@
 // Sums that the lanes of a block make, chunk by chunk, over the groups of x [n, c, s]: against plain sums in double, with as many threads as
 // they should have, and the same bits where operands are aligned and where they start an element later.
-#include <cmath>
-#include <limits>
-
-#include "operands.h"
-#include "vectors.h"
+#include "plain_sums.h"
 
 using namespace partialconv;
 
 namespace {
 
-struct Sizes {
-  int64_t n, c, s;
-};
 // Chunks of a part of a row, the last one shorter or not; of one row; of several rows, of whole vectors or not; of fewer units than lanes.
 constexpr Sizes kSizes[] = {{2, 1, 16400}, {1, 2, 9001}, {3, 2, 8192}, {2, 1, 5000}, {9, 2, 1100}, {20, 2, 513}, {9000, 1, 1}, {5, 3, 16}};
-constexpr int64_t kChunk = 8192;
-
-// What is exact in every dtype, without a period.
-double noise(int64_t i, int64_t seed) {
-  uint64_t z = static_cast<uint64_t>(i + 1) * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(seed) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  return static_cast<double>(static_cast<int64_t>((z ^ (z >> 27)) >> 40 & 255) - 128) / 64;
-}
-
-// Numbers on the host and as bytes of a dtype. f(i) must be exact in it.
-struct Values {
-  std::vector<double> at;
-  Bytes bytes;
-};
-template <class F>
-Values values(DType dtype, int64_t n, F f) {
-  Values all{{}, Bytes(static_cast<std::size_t>(n * bytes_of(dtype)))};
-  visit(dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    for (int64_t i = 0; i < n; ++i) {
-      all.at.push_back(f(i));
-      const T value = store<T>(all.at.back());
-      std::memcpy(all.bytes.data() + i * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
-    }
-  });
-  return all;
-}
-Values noises(DType dtype, int64_t n, int64_t seed) {
-  return values(dtype, n, [&](int64_t i) { return noise(i, seed); });
-}
-
-double element(const Span& span, const Bytes& bytes, int64_t i) {
-  double value = 0;
-  visit(span.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::type;
-    T one;
-    std::memcpy(&one, bytes.data() + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
-    if constexpr (std::is_floating_point_v<Compute<T>>) value = static_cast<double>(load(one));
-  });
-  return value;
-}
-std::vector<double> read(Context& context, const Span& span) {
-  Bytes bytes(static_cast<std::size_t>(span.size * bytes_of(span.dtype)));
-  context.read(bytes.data(), span.data, bytes.size());
-  std::vector<double> all;
-  for (int64_t i = 0; i < span.size; ++i) all.push_back(element(span, bytes, i));
-  return all;
-}
-
-// |result - expected| within a rounding to dtype t of what was added up.
-void near(const std::string& what, DType t, double result, double expected, double added) {
-  const double rounding = t == DType::kFloat64 ? 1e-13 : t == DType::kFloat32 ? 1e-7 : t == DType::kFloat16 ? 1e-3 : 8e-3;
-  const double error = std::fabs(result - expected);
-  expect(error <= rounding * std::fabs(expected) + 1e-13 * added, what + ": " + std::to_string(result) + ", not " + std::to_string(expected));
-}
-
-std::string name_of(const std::string& title, DType t, const Sizes& z) {
-  return title + ", dtype " + std::to_string(static_cast<int>(t)) + ", [" + std::to_string(z.n) + ", " + std::to_string(z.c) + ", " +
-         std::to_string(z.s) + "]";
-}
-
-// The threads of sums over groups: of chunks, then of the chunks of each of `sums`.
-int64_t threads_of(const Sizes& z, DType t, bool per_sample, int64_t sums) {
-  const int64_t lanes = 16 / bytes_of(t), samples = per_sample ? 1 : z.n, rows = z.s > kChunk ? 1 : std::min(kChunk / z.s, samples);
-  const int64_t cols = std::min(z.s, kChunk), groups = per_sample ? z.n * z.c : z.c;
-  const int64_t chunks = (samples + rows - 1) / rows * ((z.s + cols - 1) / cols) * groups;
-  return chunks * lanes_for(rows * ((cols + lanes - 1) / lanes)) + sums * lanes_for(chunks / sums);
-}
 
 enum class Form { kNone, kBytes, kSoft, kOfSamples };
 
@@ -128,15 +53,15 @@ void check_norm(const std::string& what, DType t, const Norm& norm, const std::v
       biases[channel] += norm.dy.at[i], weights[channel] += norm.dy.at[i] * (x - mean) * st[2];
       added[channel] += std::fabs(norm.dy.at[i]) * (size + std::fabs(x)) * (st[2] + 1);
     });
-    near(what + ": count", DType::kFloat64, st[0], count, count);
-    near(what + ": mean", DType::kFloat64, st[1], mean, std::fabs(mean));
-    if (count > 0) near(what + ": variance", DType::kFloat64, 1 / (st[2] * st[2]), squares / count + 1e-3, added_squares / count);
+    near(what, "count", DType::kFloat64, st[0], count, count);
+    near(what, "mean", DType::kFloat64, st[1], mean, std::fabs(mean));
+    if (count > 0) near(what, "variance", DType::kFloat64, 1 / (st[2] * st[2]), squares / count + 1e-3, added_squares / count);
     else expect(st[2] == 0, what + ": nothing is normalised");
-    near(what + ": moment", DType::kFloat64, st[3], norm.form == Form::kNone ? 0 : moment, added_moment);
+    near(what, "moment", DType::kFloat64, st[3], norm.form == Form::kNone ? 0 : moment, added_moment);
   }
   for (std::size_t channel = 0; channel < weights.size(); ++channel) {
-    near(what + ": dweight", t, dweight[channel], weights[channel], added[channel]);
-    near(what + ": dbias", t, dbias[channel], biases[channel], added[channel] + norm.dy.at.size());
+    near(what, "dweight", t, dweight[channel], weights[channel], added[channel]);
+    near(what, "dbias", t, dbias[channel], biases[channel], added[channel] + norm.dy.at.size());
   }
 }
 
@@ -213,7 +138,7 @@ void test_prelu(Context& context, DType t, const Sizes& z, int64_t slopes) {
         if (value > 0 || (slopes > 1 && i / z.s % z.c != k)) continue;
         sum += value * pdy.at[static_cast<std::size_t>(i)], added += std::fabs(value * pdy.at[static_cast<std::size_t>(i)]);
       }
-      near(what + ": slope", t, got[static_cast<std::size_t>(k)], sum, added);
+      near(what, "slope", t, got[static_cast<std::size_t>(k)], sum, added);
     }
   }
   expect(results[0] == results[1], what + ": other bits where operands are aligned");
