@@ -8,9 +8,8 @@
 namespace partialconv::cuda {
 namespace {
 
-// Threads that a launch should have: as many as a large GPU runs at once. And cells that a thread adds up at least, so that the partial
-// sums are few beside them.
-constexpr int64_t kThreads = 1 << 18, kCells = 16;
+// Cells that a thread adds up at least, so that the partial sums are few beside them.
+constexpr int64_t kCells = 16;
 
 // partial[channel, run]: of every runs-th cell of an image with channels last, gated into another one. A thread has kLanes channels of
 // them, or one: what neighbouring threads read at once are neighbours.

@@ -8,6 +8,9 @@
 
 namespace partialconv::cuda {
 
+// Threads that a launch should have: as many as a large GPU runs at once.
+inline constexpr int64_t kThreads = 1 << 18;
+
 // v -> gate == 0 ? 0 : v * scale * gate. Planes [n or 1, channels, h, w]; channel i of the tensor uses i / (c / channels). What is
 // absent counts as 1. gate is bytes (non-zero counts as 1) or accumulators, scale is accumulators.
 struct Gate {

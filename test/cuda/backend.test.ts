@@ -49,7 +49,7 @@ describe('CUDA backend', function () {
     runTest(join(cmakeFolder, 'sums_test'));
   });
 
-  it('gradients of biases: plain sums, and the bits of single elements', () => {
+  it('gradients of biases, and of depthwise weights: plain sums, and the bits of single elements', () => {
     runTest(join(cmakeFolder, 'gradients_test'));
   });
 

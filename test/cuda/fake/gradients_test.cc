@@ -75,11 +75,38 @@ void test_bias(Context& context, DType t, const Plane& p, Way way, int64_t gate_
   expect(results[0] == results[1], what + ": other bits where operands are aligned");
 }
 
+// dw of a depthwise layer of few taps over many positions: a thread adds up 64 of them, so that there are more, and lanes the chunks.
+void test_depthwise(Context& context, DType t) {
+  constexpr int64_t n = 2, c = 3, w = 20000, taps = 3, chunks = n * w / 64;
+  ConvGeometry g{};
+  g.n = n, g.c = g.o = g.groups = c, g.h = g.ho = g.kh = 1, g.w = g.wo = w, g.kw = taps, g.pad_w = 1;
+  g.stride_h = g.stride_w = g.dilation_h = g.dilation_w = 1;
+  Operands o(context, 0);
+  const Values x = noises(t, n * c * w, 1), dy = noises(t, n * c * w, 2);
+  const Span px = o.add(t, x.bytes), pdy = o.add(t, dy.bytes), dw = o.add(t, numbers(t, c * taps, 3));
+  const int64_t threads = fake::state().threads;
+  cuda::direct_backward_weight(context, g, px, {}, pdy, {}, dw);
+  o.results();  // waits
+  expect(fake::state().threads - threads == c * taps * (chunks + lanes_for(chunks)), "dw: threads");
+  const std::vector<double> got = read(context, dw);
+  for (int64_t i = 0; i < c * taps; ++i) {
+    double sum = 0, added = 0;
+    for (int64_t p = 0; p < n * w; ++p) {
+      const int64_t at = (p / w * c + i / taps) * w + p % w, from = p % w + i % taps - 1;
+      if (from < 0 || from >= w) continue;
+      const double one = dy.at[static_cast<std::size_t>(at)] * x.at[static_cast<std::size_t>(at + i % taps - 1)];
+      sum += one, added += std::fabs(one);
+    }
+    near("dw of a depthwise layer", "tap", t, got[static_cast<std::size_t>(i)], sum, added * (t == DType::kFloat64 ? 1 : 1e6));
+  }
+}
+
 }  // namespace
 
 int main() {
   Context context;
   for (const DType t : kReal) {
+    test_depthwise(context, t);
     for (const Plane& p : kPlanes) {
       for (const Way way : {Way::kDense, Way::kTurned, Way::kChannels, Way::kChannelsGated}) {
         for (const int64_t gate_channels : {int64_t{0}, int64_t{1}, p.c}) test_bias(context, t, p, way, gate_channels);
