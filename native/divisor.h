@@ -15,7 +15,7 @@ namespace partialconv {
 // A d below 1, of an empty operand by whose size nothing is divided, is taken for 1.
 class Divisor {
  public:
-  Divisor() : Divisor(1) {}
+  Divisor() = default;  // by 1
   explicit Divisor(int64_t d) : d_(d < 1 ? 1 : d), shift_(std::bit_width(static_cast<uint64_t>(d_ - 1))), factor_(factor()) {}
 
   HOST_DEVICE operator int64_t() const { return d_; }
@@ -33,9 +33,9 @@ class Divisor {
     return static_cast<uint64_t>(((Wide{1} << (63 + shift_)) + static_cast<Wide>(d_ - 1)) / static_cast<Wide>(d_));
   }
 
-  int64_t d_;
-  int shift_;
-  uint64_t factor_;
+  int64_t d_ = 1;
+  int shift_ = 0;
+  uint64_t factor_ = uint64_t{1} << 63;
 };
 
 }  // namespace partialconv

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "device.h"
+#include "divisor.h"
 #include "dtype.h"
 #include "vectors.h"
 
@@ -16,39 +17,53 @@ struct Row {
   int64_t offset, sample, channel, begin, length;
 };
 
-// A group is a channel of all samples, or (per_sample) of one. Chunks depend on the shape alone, and so do sums over them.
+// A group is a channel of all samples, or (per_sample) of one. Its chunks, and so sums over them, depend on the shape alone; each_sum()
+// makes those.
+template <class T>
 struct Groups {
-  // Elements that one functor call adds up: few enough that a second pass over them finds them in the cache.
-  static constexpr int64_t kChunk = kHostMemory ? 4096 : 256;
+  // Elements of a chunk: few enough that a second pass over them finds them in the cache. And neighbours that a lane has at once: on a CPU
+  // all of a row.
+  static constexpr int64_t kChunk = kHostMemory ? 4096 : 8192, kUnit = kHostMemory ? kChunk : kLanesOf<T>;
 
-  int64_t n, c, s;
+  int64_t n, s, sample_size, count;  // count: of groups
   bool per_sample;
-  int64_t rows, row_chunks;  // samples in a chunk, chunks along the samples
-  int64_t cols, col_chunks;  // elements of a row in a chunk, chunks along a row
+  int64_t rows, cols;  // of a chunk: samples, and elements of each
+  Divisor c, chunks_of_group, chunks_of_row, units_of_row;
 
-  Groups(int64_t n, int64_t c, int64_t s, bool per_sample) : n(n), c(c), s(s), per_sample(per_sample) {
-    const int64_t samples = per_sample ? 1 : n;
-    cols = s < kChunk ? s : kChunk;
-    rows = cols == 0 || s > cols ? 1 : kChunk / cols;
-    if (rows > samples) rows = samples;
-    row_chunks = rows == 0 ? 0 : (samples + rows - 1) / rows;
-    col_chunks = cols == 0 ? 0 : (s + cols - 1) / cols;
-  }
+  Groups(int64_t n, int64_t c, int64_t s, bool per_sample)
+      : n(n),
+        s(s),
+        sample_size(c * s),
+        count(per_sample ? n * c : c),
+        per_sample(per_sample),
+        rows(s > kChunk || s == 0 ? 1 : std::min(kChunk / s, per_sample ? 1 : n)),
+        cols(std::min(s, kChunk)),
+        c(c),
+        chunks_of_group(pieces(per_sample ? 1 : n, rows) * pieces(s, cols)),
+        chunks_of_row(pieces(s, cols)),
+        units_of_row(pieces(cols, kUnit)) {}
 
-  HOST_DEVICE int64_t count() const { return per_sample ? n * c : c; }
-  HOST_DEVICE int64_t per_group() const { return row_chunks * col_chunks; }
-  int64_t chunks() const { return count() * per_group(); }
+  int64_t per_group() const { return n * s == 0 ? 0 : static_cast<int64_t>(chunks_of_group); }
+  int64_t chunks() const { return count * per_group(); }
   int64_t work() const { return rows * cols; }
+  int64_t units() const { return rows * units_of_row; }
 
-  // f(Row) for every row of chunk i.
+  // f(Row) for the units of chunk i that one of several lanes has, every lanes-th. Only the last of several chunks of a row is shorter.
   template <class F>
-  HOST_DEVICE void each_row(int64_t i, F f) const {
-    const int64_t group = i / per_group(), chunk = i % per_group(), channel = group % c;
-    const int64_t begin = chunk % col_chunks * cols, length = s - begin < cols ? s - begin : cols;
-    const int64_t first = per_sample ? group / c : chunk / col_chunks * rows;
-    const int64_t end = per_sample ? first + 1 : (first + rows < n ? first + rows : n);
-    for (int64_t sample = first; sample < end; ++sample) f(Row{(sample * c + channel) * s + begin, sample, channel, begin, length});
+  HOST_DEVICE void each_row(int64_t i, int64_t lane, int64_t lanes, F f) const {
+    const int64_t group = i / chunks_of_group, chunk = i % chunks_of_group, outer = group / c, channel = group % c;
+    const int64_t along = chunk / chunks_of_row, begin = chunk % chunks_of_row * cols, length = s - begin < cols ? s - begin : cols;
+    const int64_t first = per_sample ? outer : along * rows, end = per_sample ? first + 1 : (first + rows < n ? first + rows : n);
+    const int64_t offset = channel * s + begin, units = (end - first - 1) * units_of_row + (length + kUnit - 1) / kUnit;
+    for (int64_t unit = lane; unit < units; unit += lanes) {
+      const int64_t row = kHostMemory ? unit : unit / units_of_row, column = kHostMemory ? 0 : unit % units_of_row * kUnit;
+      const int64_t sample = first + row, rest = length - column;
+      f(Row{sample * sample_size + offset + column, sample, channel, begin + column, rest < kUnit ? rest : kUnit});
+    }
   }
+
+ private:
+  static int64_t pieces(int64_t size, int64_t piece) { return piece == 0 ? 0 : (size + piece - 1) / piece; }
 };
 
 // x [n, c, s] row by row, a block of a row for each functor call: of a GPU's a vector, where rows are whole ones, or an element.
@@ -56,10 +71,11 @@ template <int64_t kLanes>
 struct Blocks {
   static constexpr int64_t kSize = kHostMemory ? 2048 : kLanes;
 
-  int64_t n, c, s, per_row;
+  int64_t rows, s;
+  Divisor c, per_row;
 
-  Blocks(int64_t n, int64_t c, int64_t s) : n(n), c(c), s(s), per_row((s + kSize - 1) / kSize) {}
-  int64_t count() const { return n * c * per_row; }
+  Blocks(int64_t n, int64_t c, int64_t s) : rows(n * c), s(s), c(c), per_row((s + kSize - 1) / kSize) {}
+  int64_t count() const { return s == 0 ? 0 : rows * per_row; }
   int64_t work() const { return s < kSize ? s : kSize; }
 
   HOST_DEVICE Row at(int64_t i) const {

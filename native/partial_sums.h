@@ -1,9 +1,10 @@
-// Sums of double that chunks of an array left behind, added in an order that depends on their number alone: the bits are the same for
+// Sums that chunks of an array left behind, added in an order that depends on their number alone: the bits are the same for
 // any number of threads.
 #pragma once
 
 #include <cstdint>
 
+#include "dtype.h"
 #include "vectors.h"
 
 namespace partialconv {
@@ -44,6 +45,43 @@ HOST_DEVICE inline S part_of_chunk(const X* x, int64_t n, [[maybe_unused]] int64
   }
 }
 
+// The sum of the entries of [begin, end) that one of several lanes has, every lanes-th.
+template <class S>
+HOST_DEVICE inline S entries_of_lane(const S* entries, int64_t begin, int64_t end, int64_t lane, int64_t lanes) {
+  S sum{};
+  for (int64_t j = begin + lane; j < end; j += lanes) sum = sum + entries[j];
+  return sum;
+}
+
+template <class S, class Put>
+struct MergePartials {
+  using Sum = S;
+  const S* partials;
+  int64_t count;
+  Put put_sum;
+
+  HOST_DEVICE S part(int64_t i, int64_t lane, int64_t lanes) const {
+    return entries_of_lane(partials, i * count, (i + 1) * count, lane, lanes);
+  }
+  HOST_DEVICE void put(int64_t i, const S& sum) const { put_sum(i, sum); }
+};
+
+// y[i] = the sum, for merge_partials().
+template <class T>
+struct StoreSum {
+  T* y;
+  template <class S>
+  HOST_DEVICE void operator()(int64_t i, S sum) const {
+    y[i] = store<T>(sum);
+  }
+};
+
+// put(i, the sum of the partial sums [i * count, (i + 1) * count)) for every i in [0, n).
+template <class S, class Put>
+void merge_partials(Context& context, int64_t n, int64_t count, const S* partials, Put put) {
+  each_sum(context, n, count, MergePartials<S, Put>{partials, count, put}, count);
+}
+
 // Entries that are added up at once: on a CPU by one functor call, on a GPU by a block's lanes.
 inline constexpr int64_t kFan = kHostMemory ? 256 : 8192;
 
@@ -76,10 +114,8 @@ struct SumLevel {
   int64_t count;
 
   HOST_DEVICE Sum part(int64_t i, int64_t lane, int64_t lanes) const {
-    const int64_t begin = i * kFan, end = count - begin < kFan ? count : begin + kFan;
-    Sum sum{};
-    for (int64_t j = begin + lane; j < end; j += lanes) sum = sum + from[j];
-    return sum;
+    const int64_t begin = i * kFan;
+    return entries_of_lane(from, begin, count - begin < kFan ? count : begin + kFan, lane, lanes);
   }
   HOST_DEVICE void put(int64_t i, const Sum& sum) const { to[i] = sum; }
 };

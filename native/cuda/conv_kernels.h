@@ -8,6 +8,9 @@
 
 namespace partialconv::cuda {
 
+// Threads that a launch should have: as many as a large GPU runs at once.
+inline constexpr int64_t kThreads = 1 << 18;
+
 // v -> gate == 0 ? 0 : v * scale * gate. Planes [n or 1, channels, h, w]; channel i of the tensor uses i / (c / channels). What is
 // absent counts as 1. gate is bytes (non-zero counts as 1) or accumulators, scale is accumulators.
 struct Gate {
@@ -67,9 +70,8 @@ struct WeightImage {
 void pack(Context& context, const WeightImage& image, Span weight, void* to);
 void unpack(Context& context, const WeightImage& image, const void* from, Span weight);
 
-// q = dy gated, in image `to` of what lies as `from` (a null q is left out), and db[o] = the sum of dy * updated, in an order that depends
-// on the image alone: each thread adds up a run of cells of one channel (or of a vector of them), then the runs of a channel are added in
-// order.
+// q = dy gated, in image `to` of what lies as `from` (a null q is left out; images with channels last are alike), and db[o] = the sum of
+// dy * updated (an absent one, or accumulators), in an order that depends on the image alone.
 void gate_and_sum(Context& context, const Image& from, const Image& to, const Gate& gate, Span dy, void* q, Span db);
 
 // The formulas of conv.h, one thread an output (for dw: an output and a part of the positions).

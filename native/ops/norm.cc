@@ -8,6 +8,7 @@
 #include "../dtype.h"
 #include "../groups.h"
 #include "../ops.h"
+#include "../partial_sums.h"
 
 namespace partialconv {
 namespace {
@@ -26,24 +27,33 @@ HOST_DEVICE inline Compute<T> value_at(const T* x, const M* mask, int64_t j) {
 
 // --- forward --------------------------------------------------------------------------------------------------------------
 
-// Of a chunk: weight = sum m^2, centre = sum m^2 x / weight, squares = sum m^2 (x - centre)^2. Moving squares to another centre
-// adds weight times the square of the distance: merging chunks cancels nothing.
+// Of a part of a group: weight = sum m^2, centre = sum m^2 x / weight (0 where that is 0), squares = sum m^2 (x - centre)^2. Moving squares
+// to another centre adds weight times the square of the distance: merging two parts cancels nothing (T. Chan, G. Golub, R. LeVeque:
+// Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979).
 struct Partial {
   double count, sum, weight, centre, squares;
+
+  HOST_DEVICE friend Partial operator+(const Partial& a, const Partial& b) {
+    const double weight = a.weight + b.weight, share = weight > 0 ? b.weight / weight : 0, distance = b.centre - a.centre;
+    return {a.count + b.count, a.sum + b.sum, weight, a.centre + distance * share,
+            a.squares + b.squares + distance * (a.weight * share) * distance};
+  }
 };
 
 template <class T, class M, int64_t kLanes>
 struct ChunkStatistics {
-  Groups groups;
+  using Sum = Partial;
+
+  Groups<T> groups;
   const T* x;
   MaskRows<M> mask;
   Partial* partial;
 
-  HOST_DEVICE void operator()(int64_t i) const {
-    Partial p = first_pass(i);
+  HOST_DEVICE Partial part(int64_t i, int64_t lane, int64_t lanes) const {
+    Partial p = first_pass(i, lane, lanes);
     if (p.weight > 0) p.centre /= p.weight;
     Sums<1> squares;
-    groups.each_row(i, [&](const Row& row) {
+    groups.each_row(i, lane, lanes, [&](const Row& row) {
       const T* px = x + row.offset;
       const M* m = mask.at(row);
       const auto terms = [&](int64_t j, double* t) {
@@ -53,14 +63,15 @@ struct ChunkStatistics {
       squares.add<kLanes>(row.length, terms, Operand(px), Operand(m, kMasked<M>));
     });
     p.squares = squares.total(0);
-    partial[i] = p;
+    return p;
   }
+  HOST_DEVICE void put(int64_t i, const Partial& sum) const { partial[i] = sum; }
 
   // The sums; centre holds sum m^2 x.
-  HOST_DEVICE Partial first_pass(int64_t i) const {
+  HOST_DEVICE Partial first_pass(int64_t i, int64_t lane, int64_t lanes) const {
     constexpr bool kSoft = kMasked<M> && !std::is_same_v<M, uint8_t>;
     Sums<kSoft ? 4 : 2> sums;
-    groups.each_row(i, [&](const Row& row) {
+    groups.each_row(i, lane, lanes, [&](const Row& row) {
       const T* px = x + row.offset;
       const M* m = mask.at(row);
       const auto terms = [&](int64_t j, double* t) {
@@ -77,31 +88,21 @@ struct ChunkStatistics {
   }
 };
 
-// Chunks to a group's statistics, and those of a batch into the running ones: biased with a mask, unbiased without.
+// The sum of a group's chunks to its statistics, and those of a batch into the running ones: biased with a mask, unbiased without.
 template <class T>
-struct MergeStatistics {
-  const Partial* partial;
-  int64_t chunks;
+struct PutStatistics {
   double eps, momentum;
   bool masked;
   T *running_mean, *running_var;
   Statistics* statistics;
 
-  HOST_DEVICE void operator()(int64_t group) const {
-    const Partial* p = partial + group * chunks;
-    double count = 0, sum = 0, squares = 0, moment = 0;
-    for (int64_t k = 0; k < chunks; ++k) count += p[k].count, sum += p[k].sum;
-    const double mean = count > 0 ? sum / count : 0;
-    for (int64_t k = 0; k < chunks; ++k) {
-      const double distance = p[k].centre - mean;
-      squares += p[k].squares + p[k].weight * distance * distance;
-      moment += p[k].weight * distance;
-    }
-    const double variance = count > 0 ? squares / count + eps : 0;
-    statistics[group] = {count, mean, variance == 0 ? 0 : 1 / sqrt(variance), masked ? moment : 0};
-    if (running_mean == nullptr || !(count > 0)) return;
+  HOST_DEVICE void operator()(int64_t group, const Partial& p) const {
+    const double mean = p.count > 0 ? p.sum / p.count : 0, distance = p.centre - mean, moment = p.weight * distance;
+    const double squares = p.squares + moment * distance, variance = p.count > 0 ? squares / p.count + eps : 0;
+    statistics[group] = {p.count, mean, variance == 0 ? 0 : 1 / sqrt(variance), masked ? moment : 0};
+    if (running_mean == nullptr || !(p.count > 0)) return;
     update(running_mean[group], mean);
-    update(running_var[group], squares / (masked ? count : count - 1));
+    update(running_var[group], squares / (masked ? p.count : p.count - 1));
   }
 
   HOST_DEVICE void update(T& running, double value) const { running = store<T>((1 - momentum) * load(running) + momentum * value); }
@@ -146,20 +147,24 @@ struct Normalize {
 // Of a chunk: sum dy, and sum dy (x - mean); of a group the second is that times r, which is what the weight gets.
 struct Gradient {
   double dy, dy_x;
+
+  HOST_DEVICE friend Gradient operator+(const Gradient& a, const Gradient& b) { return {a.dy + b.dy, a.dy_x + b.dy_x}; }
 };
 
 template <class T, class M, int64_t kLanes>
 struct ChunkGradient {
-  Groups groups;
+  using Sum = Gradient;
+
+  Groups<T> groups;
   const T *x, *dy;
   MaskRows<M> mask;
   const Statistics* statistics;
   Gradient* partial;
 
-  HOST_DEVICE void operator()(int64_t i) const {
-    const double mean = statistics[i / groups.per_group()].mean;
+  HOST_DEVICE Gradient part(int64_t i, int64_t lane, int64_t lanes) const {
+    const double mean = statistics[i / groups.chunks_of_group].mean;
     Sums<2> sums;
-    groups.each_row(i, [&](const Row& row) {
+    groups.each_row(i, lane, lanes, [&](const Row& row) {
       const T *px = x + row.offset, *pdy = dy + row.offset;
       const M* m = mask.at(row);
       const auto terms = [&](int64_t j, double* t) {
@@ -168,8 +173,9 @@ struct ChunkGradient {
       };
       sums.add<kLanes>(row.length, terms, Operand(px), Operand(pdy), Operand(m, kMasked<M>));
     });
-    partial[i] = {sums.total(0), sums.total(1)};
+    return {sums.total(0), sums.total(1)};
   }
+  HOST_DEVICE void put(int64_t i, const Gradient& sum) const { partial[i] = sum; }
 };
 
 // dx = scale dy + [m != 0] (constant + slope m^2 (x - mean)); the last two are what the statistics carry.
@@ -178,41 +184,35 @@ struct InputGradient {
 };
 
 template <class T>
-struct MergeGradient {
-  const Gradient* partial;  // null: the sums are not needed
-  int64_t chunks, c;
+struct PutGradient {
+  Divisor c;
+  int64_t samples;  // that have groups of their own
   bool frozen;
   const T* weight;
   const Statistics* statistics;
-  Gradient* sums;
+  Gradient* sums;  // [c, samples]
   InputGradient* input;
 
-  HOST_DEVICE void operator()(int64_t group) const {
+  HOST_DEVICE void operator()(int64_t group, const Gradient& sum) const {
     const Statistics st = statistics[group];
-    double dy = 0, dy_x = 0;
-    for (int64_t k = 0; partial != nullptr && k < chunks; ++k)
-      dy += partial[group * chunks + k].dy, dy_x += partial[group * chunks + k].dy_x;
-    sums[group] = {dy, dy_x * st.r};
-    const double scale = st.r * (weight == nullptr ? 1.0 : load(weight[group % c]));
+    const int64_t channel = group % c;
+    sums[channel * samples + group / c] = {sum.dy, sum.dy_x * st.r};
+    const double scale = st.r * (weight == nullptr ? 1.0 : load(weight[channel]));
     input[group] = {scale, 0, 0};
     if (frozen || st.r == 0) return;
     // With q = dy weight: dvariance = -r^3 / 2 sum q (x - mean); dmean = -r sum q - dvariance 2 moment / count.
-    const double slope = -st.r * st.r * scale * dy_x / st.count;
-    input[group] = {scale, (-scale * dy - slope * st.moment) / st.count, slope};
+    const double slope = -st.r * st.r * scale * sum.dy_x / st.count;
+    input[group] = {scale, (-scale * sum.dy - slope * st.moment) / st.count, slope};
   }
 };
 
 template <class T>
-struct ParameterGradient {
-  const Gradient* sums;
-  int64_t groups, c;
+struct PutParameters {
   T *dweight, *dbias;
 
-  HOST_DEVICE void operator()(int64_t channel) const {
-    double dy = 0, dy_x = 0;
-    for (int64_t group = channel; group < groups; group += c) dy += sums[group].dy, dy_x += sums[group].dy_x;
-    if (dweight != nullptr) dweight[channel] = store<T>(dy_x);
-    if (dbias != nullptr) dbias[channel] = store<T>(dy);
+  HOST_DEVICE void operator()(int64_t channel, const Gradient& sum) const {
+    if (dweight != nullptr) dweight[channel] = store<T>(sum.dy_x);
+    if (dbias != nullptr) dbias[channel] = store<T>(sum.dy);
   }
 };
 
@@ -249,20 +249,19 @@ struct PropagateInput {
 void norm_forward(Context& context, const Normalization& p, double eps, double momentum, Span x, Span mask, Span weight, Span bias,
                   Span running_mean, Span running_var, Span statistics, Span y) {
   const bool per_sample = p.per_sample != 0;
-  const Groups groups(p.n, p.c, p.s, per_sample);
   Statistics* st = statistics.as<Statistics>();
-  Scratch scratch(context, p.frozen ? 0 : groups.chunks() * sizeof(Partial));
   const auto run = [&]<class T, class M, int64_t kLanes> {
     const MaskRows<M> rows(mask, p.mask_n, p.mask_c, p.s);
     const T* px = x.as<const T>();
     T *mean = running_mean.as<T>(), *var = running_var.as<T>();
-    Partial* partial = scratch.as<Partial>();
     if (p.frozen) {
       each(context, p.c, FrozenStatistics<T>{mean, var, eps, st});
     } else {
-      each(context, groups.chunks(), ChunkStatistics<T, M, kLanes>{groups, px, rows, partial}, groups.work());
-      each(context, groups.count(), MergeStatistics<T>{partial, groups.per_group(), eps, momentum, kMasked<M>, mean, var, st},
-           groups.per_group());
+      const Groups<T> groups(p.n, p.c, p.s, per_sample);
+      Scratch scratch(context, groups.chunks() * sizeof(Partial));
+      Partial* partial = scratch.as<Partial>();
+      each_sum(context, groups.chunks(), groups.units(), ChunkStatistics<T, M, kLanes>{groups, px, rows, partial}, groups.work());
+      merge_partials(context, groups.count, groups.per_group(), partial, PutStatistics<T>{eps, momentum, kMasked<M>, mean, var, st});
     }
     const Blocks<kLanes> blocks(p.n, p.c, p.s);
     const Normalize<T, M, kLanes> normalize{blocks, per_sample, px, weight.as<const T>(), bias.as<const T>(), rows, st, y.as<T>()};
@@ -273,21 +272,23 @@ void norm_forward(Context& context, const Normalization& p, double eps, double m
 
 void norm_backward(Context& context, const Normalization& p, Span x, Span mask, Span weight, Span statistics, Span dy, Span dx,
                    Span dweight, Span dbias) {
-  const bool per_sample = p.per_sample != 0;
-  const Groups groups(p.n, p.c, p.s, per_sample);
-  const bool parameters = dweight || dbias, needs_sums = parameters || !p.frozen;
+  const bool per_sample = p.per_sample != 0, parameters = dweight || dbias, needs_sums = parameters || !p.frozen;
+  const int64_t samples = per_sample ? p.n : 1, count = samples * p.c;
   const Statistics* st = statistics.as<const Statistics>();
-  Scratch partials(context, (needs_sums ? groups.chunks() : 0) * sizeof(Gradient));
-  Scratch merged(context, groups.count() * sizeof(Gradient)), coefficients(context, groups.count() * sizeof(InputGradient));
-  Gradient *partial = needs_sums ? partials.as<Gradient>() : nullptr, *sums = merged.as<Gradient>();
+  Scratch merged(context, count * sizeof(Gradient)), coefficients(context, count * sizeof(InputGradient));
+  Gradient* sums = merged.as<Gradient>();
   InputGradient* input = coefficients.as<InputGradient>();
   const auto run = [&]<class T, class M, int64_t kLanes> {
     const MaskRows<M> rows(mask, p.mask_n, p.mask_c, p.s);
     const T *px = x.as<const T>(), *pdy = dy.as<const T>();
-    if (needs_sums) each(context, groups.chunks(), ChunkGradient<T, M, kLanes>{groups, px, pdy, rows, st, partial}, groups.work());
-    const MergeGradient<T> merge{partial, groups.per_group(), p.c, p.frozen != 0, weight.as<const T>(), st, sums, input};
-    each(context, groups.count(), merge, groups.per_group());
-    if (parameters) each(context, p.c, ParameterGradient<T>{sums, groups.count(), p.c, dweight.as<T>(), dbias.as<T>()}, p.n);
+    const Groups<T> groups(p.n, p.c, p.s, per_sample);
+    const int64_t chunks = needs_sums ? groups.chunks() : 0;
+    Scratch partials(context, chunks * sizeof(Gradient));
+    Gradient* partial = partials.as<Gradient>();
+    each_sum(context, chunks, groups.units(), ChunkGradient<T, M, kLanes>{groups, px, pdy, rows, st, partial}, groups.work());
+    const PutGradient<T> put{Divisor(p.c), samples, p.frozen != 0, weight.as<const T>(), st, sums, input};
+    merge_partials(context, count, needs_sums ? groups.per_group() : 0, partial, put);
+    if (parameters) merge_partials(context, p.c, samples, sums, PutParameters<T>{dweight.as<T>(), dbias.as<T>()});
     if (!dx) return;
     const Blocks<kLanes> blocks(p.n, p.c, p.s);
     each(context, blocks.count(), PropagateInput<T, M, kLanes>{blocks, per_sample, px, pdy, rows, st, input, dx.as<T>()}, blocks.work());

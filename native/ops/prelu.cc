@@ -4,6 +4,7 @@
 #include "../dtype.h"
 #include "../groups.h"
 #include "../ops.h"
+#include "../partial_sums.h"
 
 namespace partialconv {
 namespace {
@@ -29,13 +30,15 @@ struct Slope {
 
 template <class T, int64_t kLanes>
 struct ChunkSlopeGradient {
-  Groups groups;
+  using Sum = double;
+
+  Groups<T> groups;
   const T *x, *dy;
   double* partial;
 
-  HOST_DEVICE void operator()(int64_t i) const {
+  HOST_DEVICE double part(int64_t i, int64_t lane, int64_t lanes) const {
     Sums<1> sum;
-    groups.each_row(i, [&](const Row& row) {
+    groups.each_row(i, lane, lanes, [&](const Row& row) {
       const T *px = x + row.offset, *pdy = dy + row.offset;
       const auto terms = [&](int64_t j, double* t) {
         const Compute<T> value = load(px[j]);
@@ -43,21 +46,9 @@ struct ChunkSlopeGradient {
       };
       sum.add<kLanes>(row.length, terms, Operand(px), Operand(pdy));
     });
-    partial[i] = sum.total(0);
+    return sum.total(0);
   }
-};
-
-template <class T>
-struct MergeSlopeGradient {
-  const double* partial;
-  int64_t chunks;  // of one slope
-  T* da;
-
-  HOST_DEVICE void operator()(int64_t i) const {
-    double sum = 0;
-    for (int64_t k = 0; k < chunks; ++k) sum += partial[i * chunks + k];
-    da[i] = store<T>(sum);
-  }
+  HOST_DEVICE void put(int64_t i, double sum) const { partial[i] = sum; }
 };
 
 template <class T>
@@ -77,19 +68,18 @@ void prelu(Context& context, const Slopes& p, Span x, Span weight, Span y) {
 }
 
 void prelu_backward(Context& context, const Slopes& p, Span x, Span weight, Span dy, Span dx, Span dweight) {
-  const Groups groups(p.n, p.c, p.s, false);
-  Scratch scratch(context, dweight ? groups.chunks() * sizeof(double) : 0);
   visit_real(x.dtype, [&]<class T>(TypeTag<T>) {
     const T *px = x.as<const T>(), *pdy = dy.as<const T>();
     if (dx) run_slope<T>(context, p, px, weight.as<const T>(), pdy, dx.as<T>());
     if (!dweight) return;
+    const Groups<T> groups(p.n, p.c, p.s, false);
+    Scratch scratch(context, groups.chunks() * sizeof(double));
     double* partial = scratch.as<double>();
     const auto sum = [&]<int64_t kLanes> {
-      each(context, groups.chunks(), ChunkSlopeGradient<T, kLanes>{groups, px, pdy, partial}, groups.work());
+      each_sum(context, groups.chunks(), groups.units(), ChunkSlopeGradient<T, kLanes>{groups, px, pdy, partial}, groups.work());
     };
     with_lanes<kLanesOf<T>>(p.s, sum, px, pdy);
-    const int64_t chunks = p.slopes == 0 ? 0 : groups.chunks() / p.slopes;
-    each(context, p.slopes, MergeSlopeGradient<T>{partial, chunks, dweight.as<T>()}, chunks);
+    merge_partials(context, p.slopes, p.slopes == 0 ? 0 : groups.chunks() / p.slopes, partial, StoreSum<T>{dweight.as<T>()});
   });
 }
 

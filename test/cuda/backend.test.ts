@@ -45,6 +45,14 @@ describe('CUDA backend', function () {
     runTest(join(cmakeFolder, 'rows_test'));
   });
 
+  it('sums over groups, chunk by chunk, by the lanes of blocks: plain sums, and the bits of single elements', () => {
+    runTest(join(cmakeFolder, 'sums_test'));
+  });
+
+  it('gradients of biases, and of depthwise weights: plain sums, and the bits of single elements', () => {
+    runTest(join(cmakeFolder, 'gradients_test'));
+  });
+
   it('vectors and tiles of layout changes: the bits of single elements, and vectors wherever whole ones fit', () => {
     runTest(join(cmakeFolder, 'images_test'));
   });

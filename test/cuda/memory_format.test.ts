@@ -12,7 +12,7 @@ const fine = (shape: readonly number[], dtype: DType = 'float32', seed = 3) => t
 
 /** Launches of layout and of other kernels while fn runs, on the fake. */
 function kernels(fn: () => void) {
-  const names = { in: 'ToImage', epilogue: 'FromImage', sums: '::GateAndSum', mask: '::CountWindow', any: 'launch_each' };
+  const names = { in: 'ToImage', epilogue: 'FromImage', sums: '::GateAndSum', cells: '::SumCells', mask: '::CountWindow', any: 'launch_' };
   const count = () => Object.entries(names).map(([name, text]) => [name, fake.launchesOf(text)] as const);
   const before = new Map(count());
   const plans = fake.get('executions');
@@ -65,7 +65,7 @@ describe('channels last', () => {
         };
         if (onGpu) run();
         else {
-          expect(kernels(run)).to.deep.equal({ in: 1, epilogue: epilogues, sums: 0, mask: 0, any: 6 + epilogues, convolutions: 5 });
+          expect(kernels(run)).to.deep.equal({ in: 1, epilogue: epilogues, sums: 0, cells: 0, mask: 0, any: 6 + epilogues, convolutions: 5 });
           expect(kernels(() => y.readSync())).to.include({ epilogue: 1, any: 1 });
           expect(kernels(() => y.readSync())).to.include({ any: 0 });
         }
@@ -182,16 +182,16 @@ describe('channels last', () => {
         };
         backward(net, 'cuda'); // packs the weights
         const { launched, grads } = backward(net, 'cuda');
-        const sums = 5 * bias;
-        // In: q of the last layer, in the kernel that sums up where there is a bias, and the first layer's x for its dw.
-        const layout = 1 + (bias === 0 ? 1 : 0);
+        // In: q of the last layer, whose dy is dense and added up on its own, and the first layer's x for its dw.
+        const layout = 2;
         if (launched !== null)
           expect(launched).to.deep.equal({
             in: layout,
             epilogue: epilogues,
-            sums,
+            sums: 4 * bias,
+            cells: bias,
             mask: 0,
-            any: 5 + 2 * sums + 5 + layout + epilogues,
+            any: 5 + 2 * 5 * bias + 5 + layout + epilogues,
             convolutions: 10,
           });
         const expected = backward(net.to('cpu'), 'cpu').grads;
@@ -218,7 +218,7 @@ describe('channels last', () => {
     };
     backward(net, 'cuda');
     const { launched, grads } = backward(net, 'cuda');
-    if (launched !== null) expect(launched).to.include({ in: 1, epilogue: 5, sums: 5, convolutions: 10 });
+    if (launched !== null) expect(launched).to.include({ in: 2, epilogue: 5, sums: 4, cells: 1, convolutions: 10 });
     const expected = backward(net.to('cpu'), 'cpu').grads;
     for (const [k, values] of expected.entries()) {
       const bound = GRADIENT_TOLERANCE * Math.max(...values.map(Math.abs), 1e-3);
