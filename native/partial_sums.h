@@ -45,43 +45,6 @@ HOST_DEVICE inline S part_of_chunk(const X* x, int64_t n, [[maybe_unused]] int64
   }
 }
 
-// The sum of the entries of [begin, end) that one of several lanes has, every lanes-th.
-template <class S>
-HOST_DEVICE inline S entries_of_lane(const S* entries, int64_t begin, int64_t end, int64_t lane, int64_t lanes) {
-  S sum{};
-  for (int64_t j = begin + lane; j < end; j += lanes) sum = sum + entries[j];
-  return sum;
-}
-
-template <class S, class Put>
-struct MergePartials {
-  using Sum = S;
-  const S* partials;
-  int64_t count;
-  Put put_sum;
-
-  HOST_DEVICE S part(int64_t i, int64_t lane, int64_t lanes) const {
-    return entries_of_lane(partials, i * count, (i + 1) * count, lane, lanes);
-  }
-  HOST_DEVICE void put(int64_t i, const S& sum) const { put_sum(i, sum); }
-};
-
-// y[i] = the sum, for merge_partials().
-template <class T>
-struct StoreSum {
-  T* y;
-  template <class S>
-  HOST_DEVICE void operator()(int64_t i, S sum) const {
-    y[i] = store<T>(sum);
-  }
-};
-
-// put(i, the sum of the partial sums [i * count, (i + 1) * count)) for every i in [0, n).
-template <class S, class Put>
-void merge_partials(Context& context, int64_t n, int64_t count, const S* partials, Put put) {
-  each_sum(context, n, count, MergePartials<S, Put>{partials, count, put}, count);
-}
-
 // Entries that are added up at once: on a CPU by one functor call, on a GPU by a block's lanes.
 inline constexpr int64_t kFan = kHostMemory ? 256 : 8192;
 
@@ -106,19 +69,58 @@ struct Doubles {
   }
 };
 
-template <int N>
-struct SumLevel {
-  using Sum = Doubles<N>;
-  const Sum* from;
-  Sum* to;
-  int64_t count;
-
-  HOST_DEVICE Sum part(int64_t i, int64_t lane, int64_t lanes) const {
-    const int64_t begin = i * kFan;
-    return entries_of_lane(from, begin, count - begin < kFan ? count : begin + kFan, lane, lanes);
-  }
-  HOST_DEVICE void put(int64_t i, const Sum& sum) const { to[i] = sum; }
+// Ends of a merge: y[i] = the sum, as it is or rounded.
+template <class S>
+struct KeepSum {
+  S* y;
+  HOST_DEVICE void operator()(int64_t i, const S& sum) const { y[i] = sum; }
 };
+template <class T>
+struct StoreSum {
+  T* y;
+  template <class S>
+  HOST_DEVICE void operator()(int64_t i, S sum) const {
+    y[i] = store<T>(sum);
+  }
+};
+
+// put_sum(i, the sum of `fan` neighbours, or as many as there are), `pieces` times for each `count` entries.
+template <class S, class Put>
+struct MergePieces {
+  using Sum = S;
+  const S* entries;
+  int64_t count, pieces, fan;
+  Put put_sum;
+
+  HOST_DEVICE S part(int64_t i, int64_t lane, int64_t lanes) const {
+    const int64_t first = i / pieces * count, begin = first + i % pieces * fan;
+    const int64_t end = first + count - begin < fan ? first + count : begin + fan;
+    S sum{};
+    int64_t j = begin + lane;
+    const auto add = [&](int64_t) {
+      sum = sum + entries[j];
+      j += lanes;
+    };
+    while (j + 3 * lanes < end) each_lane<4>(add);  // four reads under way
+    while (j < end) add(0);
+    return sum;
+  }
+  HOST_DEVICE void put(int64_t i, const S& sum) const { put_sum(i, sum); }
+};
+
+// put(i, the sum of entries [i * count, (i + 1) * count)) for every i in [0, n). Many entries of a GPU's are first merged to few.
+template <class S, class Put>
+void merge_partials(Context& context, int64_t n, int64_t count, const S* entries, Put put) {
+  if (kHostMemory || count <= kFan) {
+    each_sum(context, n, count, MergePieces<S, Put>{entries, count, 1, count, put}, count);
+  } else {
+    const int64_t pieces = (count + kFan - 1) / kFan;
+    Scratch scratch(context, static_cast<std::size_t>(n * pieces) * sizeof(S));
+    S* merged = scratch.as<S>();
+    each_sum(context, n * pieces, kFan, MergePieces<S, KeepSum<S>>{entries, count, pieces, kFan, {merged}});
+    merge_partials(context, n, pieces, static_cast<const S*>(merged), put);
+  }
+}
 
 // The sum of n entries (0 of none); its address lies in `partials`, which has room for partial_entries(n).
 template <int N>
@@ -126,7 +128,7 @@ const Doubles<N>* sum_partials(Context& context, int64_t n, Doubles<N>* partials
   do {
     Doubles<N>* above = partials + n;
     const int64_t groups = n > 0 ? (n + kFan - 1) / kFan : 1;
-    each_sum(context, groups, n < kFan ? n : kFan, SumLevel<N>{partials, above, n}, kFan);
+    each_sum(context, groups, n < kFan ? n : kFan, MergePieces<Doubles<N>, KeepSum<Doubles<N>>>{partials, n, groups, kFan, {above}}, kFan);
     partials = above;
     n = groups;
   } while (n > 1);

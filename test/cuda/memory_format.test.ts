@@ -65,7 +65,15 @@ describe('channels last', () => {
         };
         if (onGpu) run();
         else {
-          expect(kernels(run)).to.deep.equal({ in: 1, epilogue: epilogues, sums: 0, cells: 0, mask: 0, any: 6 + epilogues, convolutions: 5 });
+          expect(kernels(run)).to.deep.equal({
+            in: 1,
+            epilogue: epilogues,
+            sums: 0,
+            cells: 0,
+            mask: 0,
+            any: 6 + epilogues,
+            convolutions: 5,
+          });
           expect(kernels(() => y.readSync())).to.include({ epilogue: 1, any: 1 });
           expect(kernels(() => y.readSync())).to.include({ any: 0 });
         }

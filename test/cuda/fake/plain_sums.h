@@ -72,13 +72,19 @@ inline std::string name_of(const std::string& title, DType t, const Sizes& z) {
          std::to_string(z.s) + "]";
 }
 
+// The threads of n merges of `count` partial sums each: of many in two steps.
+inline int64_t merge_threads(int64_t n, int64_t count) {
+  const int64_t pieces = (count + 8191) / 8192;
+  return pieces > 1 ? n * pieces * 256 + n * lanes_for(pieces) : n * lanes_for(count);
+}
+
 // The threads of sums over groups: of chunks, then of the chunks of each of `sums`.
 inline int64_t threads_of(const Sizes& z, DType t, bool per_sample, int64_t sums) {
   constexpr int64_t kChunk = 8192;
   const int64_t lanes = 16 / bytes_of(t), samples = per_sample ? 1 : z.n, rows = z.s > kChunk ? 1 : std::min(kChunk / z.s, samples);
   const int64_t cols = std::min(z.s, kChunk), groups = per_sample ? z.n * z.c : z.c;
   const int64_t chunks = (samples + rows - 1) / rows * ((z.s + cols - 1) / cols) * groups;
-  return chunks * lanes_for(rows * ((cols + lanes - 1) / lanes)) + sums * lanes_for(chunks / sums);
+  return chunks * lanes_for(rows * ((cols + lanes - 1) / lanes)) + merge_threads(sums, chunks / sums);
 }
 
 }  // namespace partialconv

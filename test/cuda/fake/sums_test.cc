@@ -1,5 +1,6 @@
 // Sums that the lanes of a block make, chunk by chunk, over the groups of x [n, c, s]: against plain sums in double, with as many threads as
 // they should have, and the same bits where operands are aligned and where they start an element later.
+#include "partial_sums.h"
 #include "plain_sums.h"
 
 using namespace partialconv;
@@ -109,7 +110,7 @@ void test_norm(Context& context, DType t, const Sizes& z, bool per_sample, Form 
     const int64_t before = state.threads, read_before = state.vectors;
     norm_backward(context, p, x, mask, {}, statistics, dy, {}, dweight, dbias);
     results[static_cast<std::size_t>(late)] = o.results();
-    const int64_t parameters = z.c * lanes_for(norm.groups() / z.c);
+    const int64_t parameters = merge_threads(z.c, norm.groups() / z.c);
     expect(state.threads - before == threads_of(z, t, per_sample, norm.groups()) + parameters, what + ": threads backward");
     expect((state.vectors > read_before) == (taken > 1), what + ": vectors backward");
     if (late == 0) check_norm(what, t, norm, read(context, statistics), read(context, dweight), read(context, dbias));
@@ -144,10 +145,30 @@ void test_prelu(Context& context, DType t, const Sizes& z, int64_t slopes) {
   expect(results[0] == results[1], what + ": other bits where operands are aligned");
 }
 
+// Many entries of a sum are merged in two steps.
+void test_merge(Context& context, int64_t count) {
+  constexpr int64_t n = 3;
+  const std::string what = "a merge of " + std::to_string(count);
+  Operands o(context, 0);
+  const Values values = noises(DType::kFloat64, n * count, 1);
+  const Span x = o.add(DType::kFloat64, values.bytes), y = o.add(DType::kFloat64, Bytes(n * 8));
+  const int64_t threads = fake::state().threads;
+  merge_partials(context, n, count, x.as<const double>(), StoreSum<double>{y.as<double>()});
+  o.results();  // waits
+  expect(fake::state().threads - threads == merge_threads(n, count), what + ": threads");
+  const std::vector<double> sums = read(context, y);
+  for (int64_t i = 0; i < n; ++i) {
+    double sum = 0;
+    for (int64_t k = 0; k < count; ++k) sum += values.at[static_cast<std::size_t>(i * count + k)];
+    near(what, "sum", DType::kFloat64, sums[static_cast<std::size_t>(i)], sum, 0);  // exact: they are multiples of 1 / 64
+  }
+}
+
 }  // namespace
 
 int main() {
   Context context;
+  for (const int64_t count : {0, 1, 300, 8192, 8193, 20001}) test_merge(context, count);
   for (const DType t : kReal) {
     for (const Sizes& z : kSizes) {
       for (const Form form : {Form::kNone, Form::kBytes, Form::kSoft, Form::kOfSamples}) {
