@@ -11,7 +11,7 @@
 
 // A test build without a GPU looks here at what is read and written as a vector.
 #ifndef CHECK_VECTOR
-#define CHECK_VECTOR(pointer, bytes) static_cast<void>(0)
+#define CHECK_VECTOR(pointer) static_cast<void>(0)
 #endif
 
 namespace partialconv {
@@ -52,13 +52,15 @@ HOST_DEVICE inline void store_vector(V* at, const V& vector) {
 // kLanes neighbouring elements.
 template <int64_t kLanes, class T>
 HOST_DEVICE inline Vector<T, kLanes> read_vector(const T* at) {
-  if constexpr (kLanes > 1) CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
-  return *reinterpret_cast<const Vector<T, kLanes>*>(at);
+  const auto* vector = reinterpret_cast<const Vector<T, kLanes>*>(at);
+  if constexpr (kLanes > 1) CHECK_VECTOR(vector);
+  return *vector;
 }
 template <int64_t kLanes, class T>
 HOST_DEVICE inline void write_vector(T* at, const Vector<T, kLanes>& vector) {
-  if constexpr (kLanes > 1) CHECK_VECTOR(at, (kVectorAlignment<T, kLanes>));
-  store_vector(reinterpret_cast<Vector<T, kLanes>*>(at), vector);
+  auto* to = reinterpret_cast<Vector<T, kLanes>*>(at);
+  if constexpr (kLanes > 1) CHECK_VECTOR(to);
+  store_vector(to, vector);
 }
 
 // An operand of in_registers(): used or left alone; a vector of its elements, or its first one in all lanes.
@@ -86,15 +88,17 @@ HOST_DEVICE inline void in_registers(int64_t begin, F f, Operand<T> first, Opera
     const T value = memory[0];
     each_lane<kLanes>([&](int64_t lane) { copy.elements[lane] = value; });
   } else {
-    if constexpr (kLanes > 1) CHECK_VECTOR(memory + begin, alignof(V));
-    copy = *reinterpret_cast<const V*>(memory + begin);
+    const V* from = reinterpret_cast<const V*>(memory + begin);
+    if constexpr (kLanes > 1) CHECK_VECTOR(from);
+    copy = *from;
   }
   first.pointer = copy.elements;
   in_registers<kLanes>(begin, f, rest...);
   first.pointer = memory;
   if constexpr (!std::is_const_v<T>) {
-    if constexpr (kLanes > 1) CHECK_VECTOR(memory + begin, alignof(V));
-    store_vector(reinterpret_cast<V*>(memory + begin), copy);
+    V* to = reinterpret_cast<V*>(memory + begin);
+    if constexpr (kLanes > 1) CHECK_VECTOR(to);
+    store_vector(to, copy);
   }
 }
 

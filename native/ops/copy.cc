@@ -64,8 +64,8 @@ struct CopyRuns {
 template <class W, int64_t kLanes>
 struct CopyTiles {
   static constexpr int64_t kTile = kHostMemory ? 16 : kLanes;
-  static constexpr int64_t kBeside =
-      kLanes > 1 ? 2 : 1;  // tiles along x in turn: what neighbouring threads read are whole sectors of 32 bytes
+  // Tiles along x in turn: what neighbouring threads read are whole sectors of 32 bytes.
+  static constexpr int64_t kBeside = kLanes > 1 ? 2 : 1;
 
   const W* x;
   W* y;

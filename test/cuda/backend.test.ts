@@ -57,6 +57,10 @@ describe('CUDA backend', function () {
     runTest(join(cmakeFolder, 'images_test'));
   });
 
+  it('traffic: the vectors of a warp fill the sectors of memory that they touch', () => {
+    runTest(join(cmakeFolder, 'traffic_test'));
+  });
+
   it('vectors of padding and of resizing: the bits of single elements, and vectors wherever whole ones fit', () => {
     runTest(join(cmakeFolder, 'spatial_test'));
   });

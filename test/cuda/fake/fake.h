@@ -15,6 +15,8 @@ struct State {
   int64_t memory = int64_t{1} << 32;  // of a device
   int64_t used = 0;
   int64_t launches = 0, threads = 0, vectors = 0;  // threads: what all launches asked for; vectors: what kernels read and wrote as such
+  // Of vectors while traced is 1: their bytes, and those of the sectors that the 32 threads of a warp need at once for them.
+  int64_t traced = 0, bytes = 0, sector_bytes = 0;
   int64_t allocations = 0, executions = 0, plans = 0, restored = 0, fused = 0;
   int64_t uploads = 0, downloads = 0, peer_copies = 0;
   int64_t captured = 0, graphs = 0, graph_launches = 0;  // pieces of work recorded; graphs alive; launches of them
@@ -44,8 +46,28 @@ int64_t& last_engine();
 // elements need. Returns a cudaError_t.
 int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* kernel);
 
+struct Misaligned {};  // ends a kernel
+
 // Counts what a kernel reads or writes as a vector. As on a GPU, one that is not aligned ends the kernel, and the stream's next wait tells.
-void check_vector(const void* data, std::size_t bytes);
+void check_vector(const void* data, std::size_t alignment, std::size_t bytes);
+
+// Around the threads of a launch, which the host runs one after the other: as on a GPU, 32 of them make their n-th access together.
+class Warps {
+ public:
+  Warps() = default;
+  ~Warps() { end_warp(); }
+  Warps(const Warps&) = delete;
+  Warps& operator=(const Warps&) = delete;
+  static void begin_thread(int64_t thread) {
+    if (thread % 32 == 0) end_warp();
+    access = 0;
+  }
+
+ private:
+  static void end_warp();
+  friend void check_vector(const void*, std::size_t, std::size_t);
+  static thread_local std::size_t access;  // of the running thread
+};
 
 void count_plan(bool restored);
 

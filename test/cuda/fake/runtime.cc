@@ -29,7 +29,6 @@ constexpr int kMisaligned = 716;  // cudaErrorMisalignedAddress
 constexpr std::size_t kPoisoned = std::size_t{1} << 18;  // of a block, at most: pages that were touched cost time at every access
 constexpr std::size_t kLongestQueue = 512;
 
-struct Misaligned {};  // ends a kernel
 
 CUstream_st* running = nullptr;                                // whose work runs
 std::map<const char*, int64_t> by_kernel;                      // names are literals: one for each kernel
@@ -99,11 +98,6 @@ int count_launch(unsigned blocks, CUstream_st* stream, int64_t n, const char* ke
   const int64_t needed = (n + partialconv::cuda::kBlockSize - 1) / partialconv::cuda::kBlockSize;
   const int64_t most = int64_t{kMultiprocessors} * 2048 / partialconv::cuda::kBlockSize * 4;
   return stream == nullptr || n < 1 || static_cast<int64_t>(blocks) != std::min(needed, most) ? 9 : 0;
-}
-
-void check_vector(const void* data, std::size_t bytes) {
-  ++state().vectors;
-  if (reinterpret_cast<std::uintptr_t>(data) % bytes != 0) throw Misaligned();
 }
 
 void count_plan(bool restored) {
