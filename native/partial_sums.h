@@ -37,7 +37,7 @@ HOST_DEVICE inline S part_of_chunk(const X* x, int64_t n, [[maybe_unused]] int64
       unit = x + begin;
       each_in_row<kUnit>(kUnit, add_one, Operand(unit));
     };
-    if (in_vectors) each_of_lane<kUnit>(n, lane, lanes, vector, elements);
+    if (in_vectors) each_of_lane<kUnit, 4>(n, lane, lanes, vector, elements);
     else
       each_of_lane<kUnit>(
           n, lane, lanes, [&](int64_t begin) { elements(begin, kUnit); }, elements);

@@ -115,11 +115,16 @@ HOST_DEVICE inline void each_in_row(int64_t length, F f, [[maybe_unused]] Operan
 }
 
 // whole(begin) for the units of kUnit among n elements that one of several lanes has, every lanes-th, so that what neighbouring lanes read
-// at once are neighbours; rest(begin, length) for a last one that is shorter.
-template <int64_t kUnit, class Whole, class Rest>
+// at once are neighbours; rest(begin, length) for a last one that is shorter. kAtOnce of them may be read before the first is used.
+template <int64_t kUnit, int64_t kAtOnce = 1, class Whole, class Rest>
 HOST_DEVICE inline void each_of_lane(int64_t n, int64_t lane, int64_t lanes, Whole whole, Rest rest) {
+  const int64_t step = lanes * kUnit;
   int64_t begin = lane * kUnit;
-  for (; begin + kUnit <= n; begin += lanes * kUnit) whole(begin);
+  if constexpr (kAtOnce > 1) {
+    for (; begin + (kAtOnce - 1) * step + kUnit <= n; begin += kAtOnce * step)
+      each_lane<kAtOnce>([&](int64_t k) { whole(begin + k * step); });
+  }
+  for (; begin + kUnit <= n; begin += step) whole(begin);
   if (begin < n) rest(begin, n - begin);
 }
 
