@@ -12,11 +12,11 @@ namespace partialconv {
 // n / d and n % d for n in [0, 2^63), d >= 1. Let l be the least with d <= 2^l, and f = ceil(2^(63 + l) / d) = (2^(63 + l) + e) / d, e < d,
 // which is less than 2^64. Then n f / 2^(63 + l) is n / d and less than 1 / d more, so its floor is the quotient
 // (T. Granlund, P. Montgomery: Division by Invariant Integers using Multiplication, PLDI 1994, theorem 4.2).
-// A d below 1, of an empty operand by whose size nothing is divided, is taken for 1.
+// By 0, the size of an empty operand, nothing is divided: it is a value like others.
 class Divisor {
  public:
   Divisor() = default;  // by 1
-  explicit Divisor(int64_t d) : d_(d < 1 ? 1 : d), shift_(std::bit_width(static_cast<uint64_t>(d_ - 1))), factor_(factor()) {}
+  explicit Divisor(int64_t d) : d_(d), shift_(std::bit_width(static_cast<uint64_t>(at_least_1() - 1))), factor_(factor()) {}
 
   HOST_DEVICE operator int64_t() const { return d_; }
 
@@ -29,8 +29,10 @@ class Divisor {
  private:
   __extension__ typedef unsigned __int128 Wide;
 
+  int64_t at_least_1() const { return d_ < 1 ? 1 : d_; }
   uint64_t factor() const {
-    return static_cast<uint64_t>(((Wide{1} << (63 + shift_)) + static_cast<Wide>(d_ - 1)) / static_cast<Wide>(d_));
+    const Wide d = static_cast<Wide>(at_least_1());
+    return static_cast<uint64_t>(((Wide{1} << (63 + shift_)) + d - 1) / d);
   }
 
   int64_t d_ = 1;

@@ -146,13 +146,13 @@ template <class T, class M>
 void sum_channels(Context& context, const ConvGeometry& g, const M* mask, T* sums) {
   constexpr int64_t kThreads = 1 << 17, kLeast = 16;  // threads that are wanted; channels of a slice at least
   const int64_t area = g.h * g.w, planes = g.mask_n * g.ratio_c, channels = g.mask_c / g.ratio_c;
-  const int64_t wanted = kThreads * kLanesOf<T> / (planes * area + 1) + 1, most = (channels + kLeast - 1) / kLeast;
-  const int64_t slices = kHostMemory ? 1 : std::min(wanted, most), of_slice = (channels + slices - 1) / slices;
+  const int64_t wanted = kThreads * kLanesOf<T> / (planes * area + 1) + 1;
+  const int64_t of_slice = kHostMemory ? channels : std::max(kLeast, (channels + wanted - 1) / wanted);
+  const int64_t slices = (channels + of_slice - 1) / of_slice;
   if (slices == 1) return sum_slices<T>(context, planes, area, channels, channels, mask, sums);
-  const int64_t left = (channels + of_slice - 1) / of_slice;
-  const Scratch partial(context, static_cast<std::size_t>(planes * left * area) * sizeof(T));
+  const Scratch partial(context, static_cast<std::size_t>(planes * slices * area) * sizeof(T));
   sum_slices<T>(context, planes, area, channels, of_slice, mask, partial.as<T>());
-  sum_slices<T>(context, planes, area, left, left, static_cast<const T*>(partial.as<T>()), sums);
+  sum_slices<T>(context, planes, area, slices, slices, static_cast<const T*>(partial.as<T>()), sums);
 }
 
 template <class T, class M>
