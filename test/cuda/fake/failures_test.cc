@@ -1,5 +1,6 @@
 // What goes wrong on a GPU, injected by the fake: out of memory, a launch that fails, cuDNN that fails. Each is an exception with the
 // call's name, and everything goes on. Also: size classes, the sizes of launches, and how many plans and kernels a convolution takes.
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <string>
@@ -210,6 +211,22 @@ void test_lifetimes() {
   expect(fake::state().used == 0, "all memory is given back at the end: " + std::to_string(fake::state().used));
 }
 
+// A large copy from the host goes in pieces of 16 MiB, of which no more than 64 MiB wait at a time; the host's memory may change at once.
+void test_uploads() {
+  Context context;
+  std::vector<uint32_t> values((std::size_t{5} << 22) + 1000);  // 80 MiB and a little more
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<uint32_t>(i * 2654435761u);
+  const std::vector<uint32_t> expected = values;
+  const std::size_t bytes = values.size() * sizeof(uint32_t);
+  const std::shared_ptr<void> data = context.allocate(bytes);
+  const int64_t uploads = fake::state().uploads, waits = fake::waits();
+  context.write(data.get(), values.data(), bytes);
+  expect(fake::state().uploads - uploads == 6 && fake::waits() - waits == 2, "pieces of an upload, and waits for room");
+  std::fill(values.begin(), values.end(), 0);
+  context.read(values.data(), data.get(), bytes);
+  expect(values == expected, "what was uploaded is what the host had at the call");
+}
+
 }  // namespace
 
 int main() {
@@ -224,6 +241,7 @@ int main() {
   test_capture();
   test_devices();
   test_lifetimes();
+  test_uploads();
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }
