@@ -1,5 +1,6 @@
-// Instructions of a GPU that C++ has no words for. Each tells whether it did its work: it does not where a host compiler reads it, be it
-// nvcc's for the host's half of a kernel's file or that of a test build without a GPU; then the caller has the same in arithmetic.
+// Instructions of a GPU that C++ has no words for. Each that has a result tells whether it did its work: it does not where a host compiler
+// reads it, be it nvcc's for the host's half of a kernel's file or that of a test build without a GPU; then the caller has the same in
+// arithmetic.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +9,13 @@
 #include "cuda/launch.h"
 
 namespace partialconv {
+
+// All threads of the block are here.
+HOST_DEVICE inline void wait_for_block() {
+#ifdef __CUDA_ARCH__
+  __syncthreads();
+#endif
+}
 
 // Between a float and the bits of a 16-bit float, rounded to nearest even. (PTX ISA, cvt; a NaN becomes 0x7fff.)
 HOST_DEVICE inline bool half_to_float([[maybe_unused]] uint16_t half, [[maybe_unused]] float& value) {

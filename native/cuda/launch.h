@@ -9,6 +9,12 @@
 
 #define HOST_DEVICE __host__ __device__
 
+namespace partialconv {
+
+HOST_DEVICE inline void wait_for_block();  // instructions.h
+
+}  // namespace partialconv
+
 namespace partialconv::cuda {
 
 inline constexpr int kBlockSize = 256;
@@ -35,11 +41,11 @@ __global__ void sum_kernel(int64_t n, int lanes, F f) {
     const int64_t i = first + static_cast<int>(threadIdx.x) / lanes;
     if (i < n) parts[threadIdx.x] = f.part(i, lane, lanes);
     for (int width = lanes / 2; width > 0; width /= 2) {
-      __syncthreads();
+      wait_for_block();
       if (lane < width && i < n) parts[threadIdx.x] = parts[threadIdx.x] + parts[threadIdx.x + width];
     }
     if (lane == 0 && i < n) f.put(i, parts[threadIdx.x]);
-    __syncthreads();  // before the next parts are written
+    wait_for_block();  // before the next parts are written
   }
 }
 
